@@ -1,0 +1,11 @@
+//! The pure core of a2arun: what a job is, how it is planned, and how it moves.
+//!
+//! Nothing here does I/O, reads a clock or knows tokio. Text and `now` come in as arguments,
+//! decisions go out as data. The feature `spec` adds reading job files.
+
+pub mod exit_code;
+pub mod ids;
+pub mod launch;
+pub mod machine;
+pub mod outcome;
+pub mod record;
