@@ -4,4 +4,4 @@
 pub mod files;
 pub mod logging;
 pub mod paths;
-// pub mod tls;
+pub mod tls;
