@@ -127,6 +127,11 @@ impl Bed {
         self.folder.join("h/trust")
     }
 
+    /// The trust folder of host `nK`.
+    pub fn host_trust(&self, k: u32) -> PathBuf {
+        self.folder.join(format!("h/issued/n{k}"))
+    }
+
     /// The address of host `nK`.
     pub fn address(&self, k: u32) -> String {
         let hosts = self.hosts.as_ref().expect("this bed has hosts");
@@ -263,12 +268,12 @@ impl Bed {
         output.expect_code(0)?.json()
     }
 
-    /// `a2arun list --output json`.
+    /// `a2arun list --all --output json`.
     ///
     /// # Errors
     /// When it fails or prints no list.
     pub fn list(&self) -> Result<Vec<Value>> {
-        let output = self.a2arun(["list", "--output", "json"]).run()?;
+        let output = self.a2arun(["list", "--all", "--output", "json"]).run()?;
         match output.expect_code(0)?.json()? {
             Value::Array(runs) => Ok(runs),
             other => bail!("not a list: {other}"),

@@ -104,6 +104,7 @@ fn p8_a_viewer_may_look_and_not_act() -> Result<()> {
     let viewer = bed.folder().join("viewer");
     let issue = bed.a2arun(["trust", "issue", "--trust"]).arg(bed.trust());
     issue.args(["--role", "viewer", "watcher", "--out"]).arg(&viewer).run()?.expect_code(0)?;
+    let viewer = viewer.join("watcher");
     let run = bed.a2arun_on_hosts(["--trust"]).arg(&viewer).args(["-np", "1", "--", "/bin/true"]);
     let output = run.run()?;
     output.expect_code(77)?.expect_stderr(&["n1"])?;
@@ -297,7 +298,7 @@ fn the_ca_key_is_private_and_hosts_do_not_get_it() -> Result<()> {
     let bed = Bed::with_hosts("cakey", 1)?;
     let mode = fs::metadata(bed.trust().join("ca.key"))?.permissions().mode() & 0o777;
     ensure!(mode == 0o600, "ca.key has mode {mode:o}");
-    let host = bed.host_state(1).join("trust");
+    let host = bed.host_trust(1);
     ensure!(
         host.join("ca.pem").exists()
             && host.join("host.pem").exists()
