@@ -104,6 +104,18 @@ fn components(needs: &[Vec<usize>]) -> Vec<usize> {
     component
 }
 
+/// A circle of edges, the first node again at the end.
+pub(super) fn cycle(callees: &[Vec<AgentIx>]) -> Option<Vec<AgentIx>> {
+    let needs: Vec<Vec<usize>> =
+        callees.iter().map(|list| list.iter().map(|a| a.get()).collect()).collect();
+    let component = components(&needs);
+    let closes = |from: usize, to: &usize| component[from] == component[*to];
+    let (from, to) = (0..needs.len())
+        .find_map(|from| needs[from].iter().find(|to| closes(from, to)).map(|to| (from, *to)))?;
+    let path = std::iter::once(from).chain(path_between(&needs, &component, to, from));
+    Some(path.map(|a| AgentIx(u32::try_from(a).unwrap_or(u32::MAX))).collect())
+}
+
 fn check_depends_on(
     spec: &JobSpec,
     needs: &[Vec<usize>],

@@ -69,4 +69,9 @@ impl Wiring {
             list.iter().map(move |to| Connection { from, to: *to })
         })
     }
+
+    /// A circle of edges, the first agent again at the end; copies calling each other are one.
+    pub fn cycle(&self) -> Option<Vec<AgentIx>> {
+        crate::topology::order::cycle(&self.callees)
+    }
 }
