@@ -138,6 +138,38 @@ mod tests {
             ended: Timestamp::UNIX_EPOCH,
             counts,
         };
-        insta::assert_snapshot!(serde_json::to_string_pretty(&result).unwrap(), @"");
+        insta::assert_snapshot!(serde_json::to_string_pretty(&result).unwrap(), @r#"
+{
+  "job": "weather",
+  "run": "weather-0a1b2c3d",
+  "result": "failed",
+  "exit_code": 3,
+  "origin": "agent",
+  "first_cause": {
+    "agent": "worker[1]",
+    "rank": 2,
+    "host": "n1",
+    "when": "1970-01-01T00:00:00Z",
+    "why": "worker[1] exited with 3",
+    "reason": "failed",
+    "code": 3,
+    "signal": null,
+    "stderr": [
+      "boom"
+    ]
+  },
+  "started": "1970-01-01T00:00:00Z",
+  "ready": null,
+  "ended": "1970-01-01T00:00:00Z",
+  "counts": {
+    "size": 14,
+    "completed": 1,
+    "failed": 8,
+    "stopped": 2,
+    "not_started": 1,
+    "unknown": 2
+  }
+}
+"#);
     }
 }

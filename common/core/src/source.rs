@@ -193,6 +193,7 @@ impl Finding {
 
 /// Line and column, both from 1, the column in characters, of a byte offset.
 pub fn line_column(text: &str, offset: usize) -> (usize, usize) {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let before = text.get(..offset.min(text.len())).unwrap_or(text);
     let line = before.bytes().filter(|b| *b == b'\n').count() + 1;
     let column = before.rsplit('\n').next().unwrap_or("").chars().count() + 1;
@@ -204,7 +205,8 @@ pub fn nearest<'a>(
     written: &str,
     candidates: impl IntoIterator<Item = &'a str>,
 ) -> Option<&'a str> {
-    let limit = written.chars().count().div_ceil(3).max(1);
+    // In two letters one mistake leaves too little to recognise.
+    let limit = written.chars().count() / 3;
     let folded = written.to_lowercase().replace('-', "_");
     candidates
         .into_iter()
@@ -230,5 +232,7 @@ mod tests {
         assert_eq!(nearest("replica", ["replicas", "restart"]), Some("replicas"));
         assert_eq!(nearest("health-check", ["health_check"]), Some("health_check"));
         assert_eq!(nearest("zzz", ["replicas"]), None);
+        assert_eq!(nearest("d", ["c"]), None);
+        assert_eq!(nearest("Hub", ["hub"]), Some("hub"));
     }
 }

@@ -253,7 +253,39 @@ mod tests {
                 memory_bytes: None,
             }],
         };
-        insta::assert_snapshot!(serde_json::to_string_pretty(&status).unwrap(), @"");
+        insta::assert_snapshot!(serde_json::to_string_pretty(&status).unwrap(), @r#"
+{
+  "job": "weather",
+  "run": "weather-0a1b2c3d",
+  "state": "running",
+  "result": null,
+  "since": "1970-01-01T00:00:00Z",
+  "instances": [
+    {
+      "name": "worker[0]",
+      "agent": "worker",
+      "rank": 0,
+      "host": "n1",
+      "state": "backoff",
+      "ready": null,
+      "card": null,
+      "net": null,
+      "pid": null,
+      "incarnation": null,
+      "restarts": 0,
+      "url": null,
+      "exit": {
+        "code": null,
+        "signal": 9,
+        "reason": "oom"
+      },
+      "since": null,
+      "cpu_percent": null,
+      "memory_bytes": null
+    }
+  ]
+}
+"#);
         let list = ListJson {
             job: "weather".to_owned(),
             run: "weather-0a1b2c3d".to_owned(),
@@ -264,7 +296,7 @@ mod tests {
             started: Some(Timestamp::UNIX_EPOCH),
             ended: None,
         };
-        insta::assert_snapshot!(serde_json::to_string(&list).unwrap(), @"");
+        insta::assert_snapshot!(serde_json::to_string(&list).unwrap(), @r#"{"job":"weather","run":"weather-0a1b2c3d","state":"inactive","size":1,"ready":null,"hosts":["n1"],"started":"1970-01-01T00:00:00Z","ended":null}"#);
         let event = EventJson {
             seq: 1,
             time: Timestamp::UNIX_EPOCH,
@@ -275,7 +307,7 @@ mod tests {
             incarnation: None,
             more: serde_json::Map::new(),
         };
-        insta::assert_snapshot!(serde_json::to_string(&event).unwrap(), @"");
+        insta::assert_snapshot!(serde_json::to_string(&event).unwrap(), @r#"{"seq":1,"time":"1970-01-01T00:00:00Z","kind":"ready","agent":null,"rank":null,"host":null,"incarnation":null}"#);
     }
 
     #[test]

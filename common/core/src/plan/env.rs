@@ -336,10 +336,8 @@ fn drop_unused(launch: &mut HostLaunch) {
     for instance in &launch.instances {
         moved[instance.template as usize] = Some(0);
     }
-    let mut next = 0;
-    for slot in moved.iter_mut().flatten() {
-        *slot = next;
-        next += 1;
+    for (next, slot) in moved.iter_mut().flatten().enumerate() {
+        *slot = narrow(next);
     }
     let mut keep = moved.iter().map(Option::is_some);
     launch.templates.retain(|_| keep.next().unwrap_or(true));

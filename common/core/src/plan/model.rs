@@ -238,6 +238,12 @@ impl Plan {
             .filter(move |peer| *peer != rank)
     }
 
+    /// The number of edges between instances.
+    pub fn edges(&self) -> u64 {
+        let count = |ix: crate::spec::AgentIx| u64::from(self.agent(ix).count);
+        self.wiring.edges().map(|e| count(e.from) * (count(e.to) - u64::from(e.from == e.to))).sum()
+    }
+
     /// Whether copies of an agent have different peers: only where they call each other.
     pub fn peers_differ(&self, agent: AgentIx) -> bool {
         self.agent(agent).count > 1 && self.wiring.callees(agent).binary_search(&agent).is_ok()

@@ -33,6 +33,8 @@ pub(super) struct Draft {
 }
 
 /// Reads an entry; `None` where it has no usable id. Sets `f.agent`.
+///
+/// After an error the rest is read all the same.
 pub(super) fn read(node: &Node, n: usize, f: &mut Findings) -> Option<Draft> {
     let mut table = Table::new(node, &format!("agents[{n}]"), f)?;
     let (id, span) = id(&mut table, f)?;
@@ -64,7 +66,8 @@ pub(super) fn read(node: &Node, n: usize, f: &mut Findings) -> Option<Draft> {
     let spec = AgentSpec {
         id,
         span,
-        run: run?,
+        // An error was found where there is none; the entry stays so that its name is known.
+        run: run.unwrap_or_else(|| Run::Command(Vec::new())),
         replicas,
         lifecycle,
         protocol,

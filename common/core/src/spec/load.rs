@@ -35,7 +35,7 @@ pub struct Loaded {
     pub warnings: Vec<Finding>,
 }
 
-/// Reads a job file. `file_name` gives the job's name where the file does not. `vars` answers
+/// Reads a job file. Spans count from behind a byte order mark, as editors do. `file_name` gives the job's name where the file does not. `vars` answers
 /// `${VAR}`. Every finding comes at once, errors and warnings, in file order.
 pub fn load(
     file_name: &str,
@@ -53,7 +53,6 @@ pub fn load(
         return Err(vec![finding]);
     }
     let body = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let shift = text.len() - body.len();
     let mut findings = Findings::default();
     let spec = match yaml::parse(body) {
         Ok(mut root) => {
@@ -66,7 +65,6 @@ pub fn load(
         }
     };
     let mut all = findings.all;
-    all.iter_mut().for_each(|f| shift_by(f, shift));
     all.sort_by_key(|f| f.span);
     match spec {
         Some(spec) if !all.iter().any(Finding::is_error) => Ok(Loaded { spec, warnings: all }),
@@ -98,16 +96,6 @@ fn too_large(bytes: usize) -> Finding {
         Code::Input,
         format!("the file has {bytes} bytes; at most {INPUT_BYTES_MAX} are read"),
     )
-}
-
-fn shift_by(finding: &mut Finding, bytes: usize) {
-    let shift = |span: &mut Span| {
-        *span = Span::new(span.start as usize + bytes, span.end as usize + bytes);
-    };
-    if bytes > 0 {
-        finding.span.as_mut().map(shift);
-        finding.other.as_mut().map(|(span, _)| shift(span));
-    }
 }
 
 /// Names and indices of the agents, for everything that refers to one.

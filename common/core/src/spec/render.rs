@@ -21,6 +21,7 @@ pub fn render(path: &str, text: &str, findings: &[Finding], style: Style) -> Str
 
 /// One finding, without a newline at the end.
 pub fn render_one(path: &str, text: &str, finding: &Finding, style: Style) -> String {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let level = match finding.severity {
         Severity::Error => Level::ERROR,
         Severity::Warning => Level::WARNING,

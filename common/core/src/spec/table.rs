@@ -23,7 +23,8 @@ impl Findings {
     }
 
     pub(super) fn wrong_type(&mut self, node: &Node, path: &str, expected: &str) {
-        let message = format!("`{path}` is {}; expected {expected}", node.value.kind());
+        let what = if path.is_empty() { "the file".to_owned() } else { format!("`{path}`") };
+        let message = format!("{what} is {}; expected {expected}", node.value.kind());
         self.push(Finding::error(Code::Type, node.span, message).about(None, path));
     }
 
@@ -127,10 +128,10 @@ impl<'a> Table<'a> {
             if self.asked.contains(&key.text.as_str()) || key.text.starts_with("x-") {
                 continue;
             }
-            let place = if self.path.is_empty() {
-                "in a job file".to_owned()
-            } else {
-                format!("under `{}`", self.path)
+            let place = match (self.path.is_empty(), &findings.agent) {
+                (true, Some(id)) => format!("of agent `{id}`"),
+                (true, None) => "in a job file".to_owned(),
+                (false, _) => format!("under `{}`", self.path),
             };
             let message = format!("unknown key `{}` {place}", key.text.escape_debug());
             let finding =

@@ -12,7 +12,7 @@ use serde_yaml::{Location, Spanned};
 use crate::source::{Code, Finding, Span};
 
 /// Nodes of one file, after aliases are filled in.
-const NODES_MAX: usize = 500_000;
+const NODES_MAX: usize = 200_000;
 /// Nested lists and maps.
 const DEPTH_MAX: usize = 64;
 
@@ -108,7 +108,10 @@ fn finding(error: &serde_yaml::Error, text: &str) -> Finding {
         E::UnknownAnchor { .. } => {
             Finding::error(Code::Syntax, place, "this alias names no anchor")
         }
-        _ => Finding::error(Code::Syntax, place, first_line(&error.to_string())),
+        _ => match first_line(&error.to_string()) {
+            message if message.contains("recursion limit") => too_much("is nested too deeply"),
+            message => Finding::error(Code::Syntax, place, message),
+        },
     }
 }
 
@@ -135,7 +138,10 @@ fn span(location: Location, text: &str) -> Span {
         None => {
             let line = usize::try_from(location.line().saturating_sub(1)).unwrap_or(0);
             let start: usize = text.split_inclusive('\n').take(line).map(str::len).sum();
-            Span::new(start, start)
+            let column = usize::try_from(location.column().saturating_sub(1)).unwrap_or(0);
+            let here = text.get(start..).unwrap_or("").split('\n').next().unwrap_or("");
+            let within: usize = here.chars().take(column).map(char::len_utf8).sum();
+            Span::new(start + within, start + within)
         }
     }
 }
