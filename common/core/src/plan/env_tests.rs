@@ -107,7 +107,10 @@ fn one_machine_gets_everything_over_loopback() {
     let (builder, warnings) = LaunchBuilder::new(inputs(&spec, &resolved, &run)).unwrap();
     let texts: Vec<String> =
         warnings.iter().map(|w| format!("{} {}: {}", w.agent, w.field, w.message)).collect();
-    insta::assert_snapshot!(texts.join("\n"), @"hub command: `$(date)` is no known name and stays as written");
+    insta::assert_snapshot!(texts.join("\n"), @r#"
+hub command: `$(date)` is no known name and stays as written
+hub environment.PEER: `$(URL_PY)` is no known name and stays as written
+"#);
     let ranks = all_ranks(resolved.plan());
     let launch = builder.host(HostIx(0), &ranks, BaseEnv::Head(&base()), &site);
     insta::assert_snapshot!(shown(&launch), @r#"
@@ -128,7 +131,7 @@ template 0: ["hub", "--peers", "http://127.0.0.1:20001,http://127.0.0.1:20002", 
     JOB_ID=job-1
     NO_PROXY=corp.example,10.0.0.1,127.0.0.1,::1,localhost
     PATH=/bin
-    PEER=http://127.0.0.1:20001,http://127.0.0.1:20002|http://127.0.0.1:20002|
+    PEER=http://127.0.0.1:20001,http://127.0.0.1:20002|http://127.0.0.1:20002|$(URL_PY)
     SLURM_JOB_ID=7
     no_proxy=corp.example,10.0.0.1,127.0.0.1,::1,localhost
 template 1: ["work", "--port", "$(PORT)"] Alive
@@ -143,7 +146,6 @@ template 1: ["work", "--port", "$(PORT)"] Alive
     AGENT_MAX_PORT=20002
     AGENT_MIN_PORT=9000
     CLUSTER=dev
-    CONNECTED_AGENTS=
     JOB_ID=job-1
     NO_PROXY=corp.example,10.0.0.1,127.0.0.1,::1,localhost
     PATH=/bin
@@ -162,7 +164,6 @@ template 2: ["/venv/bin/python", "-m", "agents.py"] Alive
     AGENT_MAX_PORT=20002
     AGENT_MIN_PORT=9000
     CLUSTER=dev
-    CONNECTED_AGENTS=
     JOB_ID=job-1
     NO_PROXY=corp.example,10.0.0.1,127.0.0.1,::1,localhost
     PATH=/bin
@@ -223,7 +224,6 @@ template 0: ["work", "--port", "$(PORT)"] Alive
     AGENT_MAX_PORT=20002
     AGENT_MIN_PORT=9000
     CLUSTER=dev
-    CONNECTED_AGENTS=
     JOB_ID=job-1
     NO_PROXY=10.0.0.1,10.0.0.2,127.0.0.1,::1,localhost,n1,n2
     no_proxy=10.0.0.1,10.0.0.2,127.0.0.1,::1,localhost,n1,n2
@@ -240,7 +240,6 @@ template 1: ["/venv/bin/python", "-m", "agents.py"] Alive
     AGENT_MAX_PORT=20002
     AGENT_MIN_PORT=9000
     CLUSTER=dev
-    CONNECTED_AGENTS=
     JOB_ID=job-1
     NO_PROXY=10.0.0.1,10.0.0.2,127.0.0.1,::1,localhost,n1,n2
     no_proxy=10.0.0.1,10.0.0.2,127.0.0.1,::1,localhost,n1,n2

@@ -63,6 +63,8 @@ pub enum PlanError {
         hosts: Vec<(HostName, u64, u32)>,
         /// Instances per agent.
         by_agent: Vec<(String, u32)>,
+        /// Some agent has `replicas: auto`.
+        has_auto: bool,
         /// `-N` was given.
         per_host: Option<u32>,
         /// Only `max_slots` bind already.
@@ -122,8 +124,9 @@ impl PlanError {
             },
             Self::TooMany { .. } => vec!["lower `replicas` or -np".to_owned()],
             Self::NoHosts => vec!["give --host or --hostfile, or neither".to_owned()],
-            Self::Capacity { demanded, missing, per_host, oversubscribed, .. } => {
-                capacity_hints(*demanded, *missing, *per_host, *oversubscribed)
+            Self::Capacity { demanded, missing, has_auto, per_host, oversubscribed, .. } => {
+                let fits = (*has_auto && demanded > missing).then(|| demanded - missing);
+                capacity_hints(fits, *per_host, *oversubscribed)
             }
             Self::PortClash { .. } => {
                 vec!["use `port: auto`, another number, or more hosts".to_owned()]
@@ -182,7 +185,8 @@ fn capacity_text(
     );
     let shown = if hosts.len() > HOSTS_SHOWN { HOSTS_SHOWN - 1 } else { hosts.len() };
     for (host, slots, pinned) in &hosts[..shown] {
-        let _ = write!(text, "\n  {host}: {slots} slots");
+        let plural = if *slots == 1 { "" } else { "s" };
+        let _ = write!(text, "\n  {host}: {slots} slot{plural}");
         if *pinned > 0 {
             let _ = write!(text, ", {pinned} pinned to it");
         }
@@ -194,16 +198,9 @@ fn capacity_text(
     text
 }
 
-fn capacity_hints(
-    demanded: u64,
-    missing: u64,
-    per_host: Option<u32>,
-    oversubscribed: bool,
-) -> Vec<String> {
+fn capacity_hints(fits: Option<u64>, per_host: Option<u32>, oversubscribed: bool) -> Vec<String> {
     let mut hints = Vec::new();
-    if demanded > missing {
-        hints.push(format!("-np {} fits, where the job has `replicas: auto`", demanded - missing));
-    }
+    hints.extend(fits.map(|n| format!("-np {n} fits")));
     match per_host {
         Some(n) => hints.push(format!("-N {n} limits every host; raise it or leave it out")),
         None if oversubscribed => hints.push("max_slots= binds even so; raise it".to_owned()),

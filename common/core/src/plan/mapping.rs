@@ -29,7 +29,7 @@ pub fn plan(spec: &JobSpec, hosts: &Hosts, options: &PlanOptions) -> Result<Plan
     let pinned = pool.pin(spec, &counts);
     let mut agents = Vec::with_capacity(spec.agents.len());
     let mut instances = Vec::new();
-    let mut wanting = Wanting::default();
+    let mut missing = 0;
     for (ix, count) in spec.indices().zip(&counts) {
         let agent = spec.agent(ix);
         let first = Rank(u32::try_from(instances.len()).unwrap_or(u32::MAX));
@@ -40,7 +40,7 @@ pub fn plan(spec: &JobSpec, hosts: &Hosts, options: &PlanOptions) -> Result<Plan
         agents.push(PlanAgent { id: agent.id.clone(), first, count: *count, target });
         for index in 0..*count {
             let host = pinned[ix.get()].or_else(|| pool.take()).unwrap_or_else(|| {
-                wanting.missing += 1;
+                missing += 1;
                 HostIx(0)
             });
             instances.push(PlanInstance {
@@ -54,9 +54,9 @@ pub fn plan(spec: &JobSpec, hosts: &Hosts, options: &PlanOptions) -> Result<Plan
             });
         }
     }
-    wanting.missing += pool.over_pinned();
-    if wanting.missing > 0 {
-        return Err(pool.refuse(spec, &counts, wanting.missing));
+    missing += pool.over_pinned();
+    if missing > 0 {
+        return Err(pool.refuse(spec, &counts, missing));
     }
 
     let loopback = pool.is_loopback(&instances);
@@ -66,11 +66,6 @@ pub fn plan(spec: &JobSpec, hosts: &Hosts, options: &PlanOptions) -> Result<Plan
     let mut plan = Plan { job, generation, agents, hosts, instances, stages, wiring, loopback };
     ports::assign(spec, &mut plan)?;
     Ok(plan)
-}
-
-#[derive(Default)]
-struct Wanting {
-    missing: u64,
 }
 
 /// One host while ranks are dealt.
@@ -209,6 +204,7 @@ impl<'a> Pool<'a> {
                 .zip(counts)
                 .map(|(agent, count)| (agent.id.to_string(), *count))
                 .collect(),
+            has_auto: replicas::has_auto(spec, self.options),
             per_host: self.options.per_host,
             oversubscribed: self.options.oversubscribe,
         }

@@ -133,7 +133,6 @@ fn written_slots_are_filled_in_order_and_bind() {
   demanded: a 1, b 8
   x: 4 slots
   y: 2 slots
-hint: -np 6 fits, where the job has `replicas: auto`
 hint: --oversubscribe goes beyond written slots
 hint: add hosts, raise slots=, or write hosts without slots
 "#);
@@ -142,7 +141,6 @@ hint: add hosts, raise slots=, or write hosts without slots
   demanded: a 5
   x: 2 slots
   y: 2 slots
-hint: -np 4 fits, where the job has `replicas: auto`
 hint: -N 2 limits every host; raise it or leave it out
 hint: add hosts, raise slots=, or write hosts without slots
 "#);
@@ -151,7 +149,6 @@ hint: add hosts, raise slots=, or write hosts without slots
   demanded: a 3, b 2
   x: 2 slots, 3 pinned to it
   y: 9 slots
-hint: -np 4 fits, where the job has `replicas: auto`
 hint: --oversubscribe goes beyond written slots
 hint: add hosts, raise slots=, or write hosts without slots
 "#);
@@ -159,13 +156,12 @@ hint: add hosts, raise slots=, or write hosts without slots
     insta::assert_snapshot!(check("a b c d e f g h=2000", &many.join(","), &none), @r#"
 2007 instances do not fit into 1000 slots: 1007 missing
   demanded: a 1, b 1, c 1, d 1, e 1, f 1, … 2 more
-  n0: 1 slots
-  n1: 1 slots
-  n2: 1 slots
-  n3: 1 slots
-  n4: 1 slots
+  n0: 1 slot
+  n1: 1 slot
+  n2: 1 slot
+  n3: 1 slot
+  n4: 1 slot
   … 995 more hosts with 995 slots
-hint: -np 1000 fits, where the job has `replicas: auto`
 hint: --oversubscribe goes beyond written slots
 hint: add hosts, raise slots=, or write hosts without slots
 "#);

@@ -164,7 +164,12 @@ impl<'a> Names<'a> {
                 Ours::AllowedHosts => Some(self.allowed_with(env.get(name))),
                 Ours::MinPort => widen(env.get(name), self.min_port, u16::min),
                 Ours::MaxPort => widen(env.get(name), self.max_port, u16::max),
-                Ours::Connected => self.own(ix, None, which).filter(|v| fits(name, v)),
+                // Not set where there is nobody: agents of the original format look whether it is.
+                Ours::Connected => {
+                    env.remove(name);
+                    let value = self.own(ix, None, which);
+                    value.filter(|v| !v.is_empty() && fits(name, v))
+                }
                 Ours::Host if env.contains_key(name) && self.config(ix, name).is_some() => continue,
                 Ours::Id
                 | Ours::Host
@@ -263,7 +268,7 @@ impl<'a> Names<'a> {
         let resolved = self.inputs.resolved;
         let plan = resolved.plan();
         if let Some(id) = name.strip_prefix("URL_") {
-            if let Some(agent) = self.by_id(id) {
+            if let Some(agent) = self.by_id(id).filter(|a| self.inputs.spec.agent(*a).has_port()) {
                 return Some(UrlName::Common(resolved.urls(plan.agent(agent).ranks())));
             }
             let (id, index) = id.rsplit_once('_')?;
@@ -277,7 +282,7 @@ impl<'a> Names<'a> {
                 (head.strip_suffix("_URL")?, Some(index))
             }
         };
-        let peer = self.by_id(id)?;
+        let peer = self.by_id(id).filter(|a| self.inputs.spec.agent(*a).has_port())?;
         plan.wiring.callees(ix).binary_search(&peer).ok()?;
         match index {
             Some(index) => self.copy_url(peer, index).map(UrlName::Common),

@@ -40,6 +40,11 @@ pub(super) fn counts(
     Ok(share(&asked, autos, total - sum))
 }
 
+/// Whether `-np` has anything to say.
+pub(super) fn has_auto(spec: &JobSpec, options: &PlanOptions) -> bool {
+    asked(spec, options).is_ok_and(|all| all.contains(&Replicas::Auto))
+}
+
 fn asked(spec: &JobSpec, options: &PlanOptions) -> Result<Vec<Replicas>, PlanError> {
     let alone = spec.agents.len() == 1;
     let default = if alone { Replicas::Auto } else { Replicas::Fixed(1) };
