@@ -12,6 +12,9 @@ use serde_json::Value;
 use crate::leftovers;
 use crate::run::{Output, Run};
 
+/// How scripts/testbed is to make hosts: `ns` or `loopback`; unset, whatever is possible.
+const ADDRESSES: &str = "A2ARUN_TESTBED_ADDRESSES";
+
 /// One test's surroundings. [`Bed::finish`] ends it and looks at what is left.
 #[derive(Debug)]
 pub struct Bed {
@@ -252,6 +255,9 @@ impl Bed {
         let mut command = Command::new(repository().join("scripts/testbed"));
         self.surround(&mut command);
         command.env_remove("A2ARUN_STATE_DIR").env("A2ARUN_BIN_DIR", &self.bin);
+        if let Some(addresses) = std::env::var_os(ADDRESSES) {
+            command.env(ADDRESSES, addresses);
+        }
         // Its own output goes to files: a daemon that inherited a pipe would keep it open.
         let (out, err) = (self.folder.join("testbed.out"), self.folder.join("testbed.err"));
         command.stdout(fs::File::create(&out)?).stderr(fs::File::create(&err)?);
