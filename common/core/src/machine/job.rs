@@ -57,6 +57,8 @@ pub struct State {
     pub tasks_left: u32,
     /// Instances of `ends_with` that have not ended.
     pub ends_left: u32,
+    /// Somebody who was ready is not, now.
+    pub unwell: bool,
     /// The first final failure.
     pub first: Option<Failure>,
     /// The first final failure of `ends_with`.
@@ -240,7 +242,8 @@ pub enum Effect {
     MakePlan,
     /// Reach every host and reserve ports.
     ConnectHosts,
-    /// Start a stage.
+    /// Start a stage; then ask [`crate::machine::tally::Tally::stage_ready`], because a head that
+    /// took over finds instances that are ready already.
     LaunchStage {
         /// Which.
         stage: StageIx,
@@ -265,6 +268,7 @@ pub const NEW: State = State {
     rules: Rules { stages: 0, tasks: 0, ends_with: 0, on_failure: OnFailure::Stop },
     tasks_left: 0,
     ends_left: 0,
+    unwell: false,
     first: None,
     first_of_ends: None,
 };

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 
 use crate::exit_code::LauncherCode;
+use crate::ids::Rank;
 use crate::launch::Lifecycle;
 use crate::machine::IllegalTransition;
 use crate::machine::job::{
@@ -11,7 +12,7 @@ use crate::machine::job::{
 };
 use crate::machine::mirror::End;
 use crate::outcome::{ExitReason, StopCause};
-use crate::plan::StageIx;
+use crate::plan::{HostIx, StageIx};
 use crate::result::Origin;
 
 type Next = Option<(State, Vec<Effect>)>;
@@ -80,33 +81,29 @@ fn connecting(state: &State, event: Event, now: Timestamp) -> Next {
         Event::StopRequested(by) => Some(stop(state, Cause::Canceled(by))),
         Event::WallTime => Some(stop(state, Cause::TimedOut)),
         // A new head that takes over hears of instances before it has reached every host.
-        Event::AgentChanged { .. } | Event::AllAgentsTerminal { .. } => Some((*state, vec![])),
-        Event::HostsKnown
-        | Event::PlanReady(_)
-        | Event::LaunchRequested
-        | Event::StageReady { .. } => None,
+        Event::AgentChanged { rank, role, change } => Some(changed(state, rank, role, change, now)),
+        Event::StageReady { .. } | Event::AllAgentsTerminal { .. } => Some((*state, vec![])),
+        Event::HostsKnown | Event::PlanReady(_) | Event::LaunchRequested => None,
     }
 }
 
 fn launching(state: &State, stage: StageIx, event: Event, now: Timestamp) -> Next {
     match event {
-        Event::StageReady { stage: ready } if ready < stage => Some((*state, vec![])),
-        Event::StageReady { stage: ready } if ready > stage => None,
+        // Of an earlier stage, or, where a head took over, of one that is asked about later.
+        Event::StageReady { stage: ready } if ready != stage => Some((*state, vec![])),
         Event::StageReady { .. } => {
             let next = StageIx(stage.0 + 1);
             if next.0 < state.rules.stages {
                 let phase = Phase::Launching { stage: next };
                 return Some((at(state, phase), vec![Effect::LaunchStage { stage: next }]));
             }
-            Some((at(state, Phase::Running), vec![Effect::AnnounceReady]))
+            let phase = if state.unwell { Phase::Degraded } else { Phase::Running };
+            Some((at(state, phase), vec![Effect::AnnounceReady]))
         }
         Event::SessionFailed { host, code } | Event::StageFailed { host, code } => {
             Some(host_failed(state, host, code, now))
         }
-        Event::AgentChanged { rank, role, change } => match change {
-            AgentChange::Degraded | AgentChange::Recovered => Some((*state, vec![])),
-            AgentChange::Ended(end) => Some(ended(state, Some(rank), role, end, now)),
-        },
+        Event::AgentChanged { rank, role, change } => Some(changed(state, rank, role, change, now)),
         Event::StopRequested(by) => Some(stop(state, Cause::Canceled(by))),
         Event::WallTime => Some(stop(state, Cause::TimedOut)),
         // Everybody of the stages so far has ended; the next stage is on its way.
@@ -119,11 +116,7 @@ fn launching(state: &State, stage: StageIx, event: Event, now: Timestamp) -> Nex
 
 fn running(state: &State, event: Event, now: Timestamp) -> Next {
     match event {
-        Event::AgentChanged { rank, role, change } => match change {
-            AgentChange::Degraded => Some((at(state, Phase::Degraded), vec![])),
-            AgentChange::Recovered => Some((at(state, Phase::Running), vec![])),
-            AgentChange::Ended(end) => Some(ended(state, Some(rank), role, end, now)),
-        },
+        Event::AgentChanged { rank, role, change } => Some(changed(state, rank, role, change, now)),
         Event::StopRequested(by) => Some(stop(state, Cause::Canceled(by))),
         Event::WallTime => Some(stop(state, Cause::TimedOut)),
         Event::AllAgentsTerminal { survivors } => Some(finish(state, Cause::Complete, survivors)),
@@ -171,14 +164,34 @@ fn inactive(state: &State, event: Event) -> Next {
     }
 }
 
-/// An instance ended for good.
-fn ended(
+/// An instance did something in a phase that acts on it.
+fn changed(
     state: &State,
-    rank: Option<crate::ids::Rank>,
+    rank: Rank,
     role: Role,
-    end: End,
+    change: AgentChange,
     now: Timestamp,
 ) -> (State, Vec<Effect>) {
+    let shown = |unwell, phase| (State { phase, unwell, ..*state }, vec![]);
+    let is_up = match state.phase {
+        Phase::Running | Phase::Degraded => true,
+        Phase::New
+        | Phase::Allocated
+        | Phase::Mapped
+        | Phase::Connecting
+        | Phase::Launching { .. }
+        | Phase::Cleanup { .. }
+        | Phase::Inactive { .. } => false,
+    };
+    match change {
+        AgentChange::Degraded => shown(true, if is_up { Phase::Degraded } else { state.phase }),
+        AgentChange::Recovered => shown(false, if is_up { Phase::Running } else { state.phase }),
+        AgentChange::Ended(end) => ended(state, rank, role, end, now),
+    }
+}
+
+/// An instance ended for good.
+fn ended(state: &State, rank: Rank, role: Role, end: End, now: Timestamp) -> (State, Vec<Effect>) {
     let mut next = *state;
     match role.lifecycle {
         Lifecycle::Task => next.tasks_left = next.tasks_left.saturating_sub(1),
@@ -206,7 +219,8 @@ fn ended(
     if complete { stop(&next, Cause::Complete) } else { (next, vec![]) }
 }
 
-fn failure_of(rank: Option<crate::ids::Rank>, end: &End, when: Timestamp) -> Failure {
+fn failure_of(rank: Rank, end: &End, when: Timestamp) -> Failure {
+    let rank = Some(rank);
     let origin = match end.reason {
         ExitReason::StartTimeout | ExitReason::HostLost | ExitReason::Unknown => Origin::Launcher,
         ExitReason::Completed
@@ -266,7 +280,7 @@ fn failure_cause(state: &State, end: &End, failure: Failure) -> Cause {
 
 fn host_failed(
     state: &State,
-    host: crate::plan::HostIx,
+    host: HostIx,
     code: LauncherCode,
     when: Timestamp,
 ) -> (State, Vec<Effect>) {

@@ -1,12 +1,12 @@
 //! Tests of the job machine, alone and behind the tally.
 
 use super::*;
-use crate::ids::{Incarnation, Rank};
+use crate::ids::Incarnation;
 use crate::launch::SignalNumber;
 use crate::machine::job::{NEW, Rules};
 use crate::machine::mirror::{self, Report, Seen};
 use crate::machine::tally::Tally;
-use crate::plan::{HostIx, Hosts, PlanOptions, plan};
+use crate::plan::{Hosts, PlanOptions, plan};
 use crate::spec::{AgentIx, AgentSpec, JobSpec, Replicas, Strategy};
 use crate::status::InstanceState;
 
@@ -88,11 +88,16 @@ impl Head {
         self.state = state;
         for effect in effects {
             self.told.push(format!("{effect:?}"));
-            if let Effect::StopAll { .. } = effect
-                && let Some(event) = self.tally.terminal()
-            {
-                self.event(event);
-            }
+            let due = match effect {
+                Effect::StopAll { .. } => self.tally.terminal(),
+                Effect::LaunchStage { stage } => self.tally.stage_ready(stage),
+                Effect::MakePlan
+                | Effect::ConnectHosts
+                | Effect::AnnounceReady
+                | Effect::KillAll
+                | Effect::Finish => None,
+            };
+            due.into_iter().for_each(|event| self.event(event));
         }
     }
 
@@ -291,6 +296,19 @@ fn what_is_not_well_degrades_the_job_until_it_is() {
 }
 
 #[test]
+fn stages_that_are_ready_early_are_not_waited_for() {
+    let mut head = Head::new("service service service", OnFailure::Stop, None);
+    head.seen(1, Seen::Ready);
+    head.seen(2, Seen::Ready);
+    assert_eq!(head.state.phase, Phase::Launching { stage: StageIx(0) });
+    head.seen(1, Seen::Unready);
+    head.seen(0, Seen::Ready);
+    assert_eq!(head.state.shown(), Some(JobState::Degraded));
+    head.seen(1, Seen::Ready);
+    assert_eq!(head.state.shown(), Some(JobState::Running));
+}
+
+#[test]
 fn hosts_that_stay_away_are_given_up_in_a_cleanup() {
     let mut head = Head::new("service", OnFailure::Stop, None);
     ready(&mut head, 0..1);
@@ -423,9 +441,10 @@ Connecting
   LaunchRequested illegal
   AllSessionsUp -> Launching(0) [LaunchStage { stage: StageIx(0) }]
   SessionFailed -> Cleanup [StopAll { asked_by: Job }]
-  StageReady(0) illegal
-  StageReady(1) illegal
   StageFailed -> Cleanup [StopAll { asked_by: Job }]
+  Degraded -> Connecting []
+  Ended(0) -> Cleanup [StopAll { asked_by: Job }]
+  Ended(3) -> Cleanup [StopAll { asked_by: Job }]
   StopRequested -> Cleanup [StopAll { asked_by: User }]
   WallTime -> Cleanup [StopAll { asked_by: WallTime }]
 Launching(0)
@@ -435,8 +454,8 @@ Launching(0)
   AllSessionsUp illegal
   SessionFailed -> Cleanup [StopAll { asked_by: Job }]
   StageReady(0) -> Launching(1) [LaunchStage { stage: StageIx(1) }]
-  StageReady(1) illegal
   StageFailed -> Cleanup [StopAll { asked_by: Job }]
+  Degraded -> Launching(0) []
   Ended(0) -> Cleanup [StopAll { asked_by: Job }]
   Ended(3) -> Cleanup [StopAll { asked_by: Job }]
   StopRequested -> Cleanup [StopAll { asked_by: User }]
@@ -449,6 +468,7 @@ Launching(1)
   SessionFailed -> Cleanup [StopAll { asked_by: Job }]
   StageReady(1) -> Running [AnnounceReady]
   StageFailed -> Cleanup [StopAll { asked_by: Job }]
+  Degraded -> Launching(1) []
   Ended(0) -> Cleanup [StopAll { asked_by: Job }]
   Ended(3) -> Cleanup [StopAll { asked_by: Job }]
   StopRequested -> Cleanup [StopAll { asked_by: User }]
@@ -469,6 +489,7 @@ Degraded
   PlanReady illegal
   LaunchRequested illegal
   StageFailed illegal
+  Degraded -> Degraded []
   Recovered -> Running []
   Ended(0) -> Cleanup [StopAll { asked_by: Job }]
   Ended(3) -> Cleanup [StopAll { asked_by: Job }]

@@ -198,7 +198,10 @@ pub fn advance(
 ) -> Result<(State, Vec<Effect>), IllegalTransition> {
     let next = match (state, event) {
         (State::Pending, Event::Assigned) => State::Assigned,
-        (_, Event::Reported(report)) if is_newer(state, &report) => State::At(report),
+        (
+            State::Pending | State::Assigned | State::At(_) | State::Lost { .. },
+            Event::Reported(report),
+        ) if is_newer(state, &report) => State::At(report),
         (State::Lost { last: Some(last), .. }, Event::Reported(_)) => State::At(*last),
         (State::Assigned, Event::SessionLost) => State::Lost { since: now, last: None },
         (State::At(report), Event::SessionLost) if state.end().is_none() => {

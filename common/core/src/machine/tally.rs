@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use crate::ids::Rank;
 use crate::launch::Lifecycle;
-use crate::machine::job::{AgentChange, Event, Role, is_failure};
+use crate::machine::job::{AgentChange, Event, OnFailure, Role, Rules, is_failure};
 use crate::machine::mirror;
 use crate::plan::{Plan, StageIx};
 use crate::spec::JobSpec;
@@ -165,8 +165,14 @@ impl Tally {
         self.terminal().into_iter().collect()
     }
 
+    /// `StageReady` where everybody in a stage is there. To be asked when a stage is launched.
+    pub fn stage_ready(&self, stage: StageIx) -> Option<Event> {
+        let waiting = self.waiting.get(stage.get()).copied()?;
+        (waiting == 0).then_some(Event::StageReady { stage })
+    }
+
     /// `AllAgentsTerminal` where nobody is live. To be asked once when a cleanup begins: it may
-    /// begin before anybody was launched.
+    /// begin before anybody was launched; and when a head that took over finds its job running.
     pub fn terminal(&self) -> Option<Event> {
         (self.live == 0).then_some(Event::AllAgentsTerminal { survivors: self.survivors })
     }
@@ -182,15 +188,15 @@ impl Tally {
     }
 
     /// The rules of the job machine for this job.
-    pub fn rules(&self, keep_going: crate::machine::job::OnFailure) -> crate::machine::job::Rules {
+    pub fn rules(&self, on_failure: OnFailure) -> Rules {
         let tasks = self.seats.iter().filter(|s| s.role.lifecycle == Lifecycle::Task).count();
         let ends = self.seats.iter().filter(|s| s.role.ends_job).count();
         let narrow = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-        crate::machine::job::Rules {
+        Rules {
             stages: narrow(self.waiting.len()),
             tasks: narrow(tasks),
             ends_with: narrow(ends),
-            on_failure: keep_going,
+            on_failure,
         }
     }
 }
