@@ -763,6 +763,20 @@ error[syntax]: this alias names no anchor
 1 | agents: *x
   |         ^
 "#);
+    insta::assert_snapshot!(findings("{null: 1}"), @r#"
+error[syntax]: a key is a text, and this one is none
+ --> job.yaml:1:2
+  |
+1 | {null: 1}
+  |  ^^^^
+"#);
+    insta::assert_snapshot!(findings("? [a, b]\n: 1\n"), @r#"
+error[syntax]: a key is a text, and this one is none
+ --> job.yaml:1:3
+  |
+1 | ? [a, b]
+  |   ^
+"#);
     insta::assert_snapshot!(findings("agents: [\n"), @r#"
 error[syntax]: unclosed bracket '['
  --> job.yaml:1:9

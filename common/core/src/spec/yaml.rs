@@ -104,6 +104,13 @@ fn finding(error: &serde_yaml::Error, text: &str) -> Finding {
             Finding::error(Code::Syntax, place, "a second document begins here")
                 .help("one file describes one job")
         }
+        // Texts are asked for as keys only.
+        E::NullIntoString { .. }
+        | E::Unexpected { .. }
+        | E::UnexpectedContainerEndWhileReadingKeyNode { .. }
+        | E::TaggedScalarCannotDeserializeIntoString { .. } => {
+            Finding::error(Code::Syntax, place, "a key is a text, and this one is none")
+        }
         E::Eof { .. } => Finding::error(Code::Syntax, place, "the file ends too early"),
         E::UnknownAnchor { .. } => {
             Finding::error(Code::Syntax, place, "this alias names no anchor")
