@@ -72,7 +72,9 @@ pub fn of_failure(exit: &ExitRecord) -> u8 {
         // A service that says 0 before it was ready has still failed.
         (Some(0), _) => LauncherCode::NotReady.code(),
         (Some(code), _) => u8::try_from(code & 0xff).unwrap_or(u8::MAX),
-        (None, Some(SignalNumber(signal))) => u8::try_from(128 + (signal & 0x7f)).unwrap_or(u8::MAX),
+        (None, Some(SignalNumber(signal))) => {
+            u8::try_from(128 + (signal & 0x7f)).unwrap_or(u8::MAX)
+        }
         (None, None) => LauncherCode::Internal.code(),
     }
 }

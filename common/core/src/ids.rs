@@ -31,7 +31,9 @@ pub enum IdError {
         max: usize,
     },
     /// A character that the identifier may not contain.
-    #[error("{what} `{text}` contains {bad:?}; use letters, digits, `-`, `_` and `.`, beginning with a letter, a digit or `_`")]
+    #[error(
+        "{what} `{text}` contains {bad:?}; use letters, digits, `-`, `_` and `.`, beginning with a letter, a digit or `_`"
+    )]
     BadChar {
         /// The kind of identifier.
         what: &'static str,

@@ -259,4 +259,3 @@ pub struct RunIdentity {
     /// The head's machine and process, for people: `user@machine pid N`.
     pub head: String,
 }
-

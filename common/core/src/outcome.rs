@@ -117,7 +117,11 @@ impl WaitStatus {
     /// From the raw status word of wait(2).
     pub fn from_raw(raw: i32) -> Self {
         let signal = raw & 0x7f;
-        if signal == 0 { Self::Exited((raw >> 8) & 0xff) } else { Self::Signaled(SignalNumber(signal)) }
+        if signal == 0 {
+            Self::Exited((raw >> 8) & 0xff)
+        } else {
+            Self::Signaled(SignalNumber(signal))
+        }
     }
 }
 
