@@ -11,7 +11,11 @@ pub const PROTOCOL_VERSION: u32 = 1;
 pub const MESSAGE_MAX_BYTES: usize = 4 * 1024 * 1024;
 
 /// Generated from `proto/a2arun/v1/*.proto`.
-#[expect(missing_debug_implementations, unreachable_pub, reason = "generated code")]
+#[expect(
+    clippy::allow_attributes,
+    clippy::allow_attributes_without_reason,
+    reason = "generated code"
+)]
 pub mod v1 {
     tonic::include_proto!("a2arun.v1");
 }

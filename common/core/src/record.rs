@@ -104,8 +104,9 @@ fn crc32(bytes: &[u8]) -> u32 {
     const TABLE: [u32; 256] = {
         let mut table = [0u32; 256];
         let mut index = 0;
+        let mut start = 0u32;
         while index < 256 {
-            let mut value = index as u32;
+            let mut value = start;
             let mut bit = 0;
             while bit < 8 {
                 value = if value & 1 == 1 { (value >> 1) ^ 0xEDB8_8320 } else { value >> 1 };
@@ -113,6 +114,7 @@ fn crc32(bytes: &[u8]) -> u32 {
             }
             table[index] = value;
             index += 1;
+            start += 1;
         }
         table
     };
