@@ -3,9 +3,18 @@
 //! Nothing here does I/O, reads a clock or knows tokio. Text and `now` come in as arguments,
 //! decisions go out as data. The feature `spec` adds reading job files.
 
+pub mod backoff;
 pub mod exit_code;
+pub mod hostfile;
 pub mod ids;
 pub mod launch;
+pub mod lines;
 pub mod machine;
 pub mod outcome;
+pub mod plan;
 pub mod record;
+pub mod result;
+pub mod source;
+pub mod spec;
+pub mod status;
+pub mod topology;

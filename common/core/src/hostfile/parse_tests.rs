@@ -1,0 +1,282 @@
+//! Tests of the hostfile reader.
+
+use super::*;
+
+fn shown(result: Result<Vec<HostEntry>, Vec<Finding>>) -> String {
+    match result {
+        Ok(hosts) => hosts
+            .iter()
+            .map(|h| format!("{} {:?}/{:?}", h.name, h.slots, h.max_slots))
+            .collect::<Vec<_>>()
+            .join("; "),
+        Err(all) => panic!("{all:?}"),
+    }
+}
+
+#[cfg(feature = "spec")]
+fn refused(text: &str) -> String {
+    use crate::spec::render::{Style, render};
+    render("hosts", text, &parse(text).unwrap_err(), Style::Plain)
+}
+
+#[cfg(feature = "spec")]
+fn flag_refused(text: &str) -> String {
+    use crate::spec::render::{Style, render};
+    render("--host", text, &parse_hosts(text).unwrap_err(), Style::Plain)
+}
+
+#[test]
+fn both_dialects_are_read() {
+    let text = "# hosts\n\nn1 slots=4 max_slots=8 # comment\nw.1.net:4\nbare\n10.0.0.1 slots = 2\n::1\n[fe80::1]:3\r\n";
+    assert_eq!(
+        shown(parse(text)),
+        "n1 Some(4)/Some(8); w.1.net Some(4)/None; bare None/None; 10.0.0.1 Some(2)/None; \
+         ::1 None/None; fe80::1 Some(3)/None"
+    );
+}
+
+#[test]
+fn every_key_is_read() {
+    let hosts = parse(
+        "n1 user=bob port=2222 addr=10.1.0.1 noded_port=7000 labels=gpu,fast groups=g gpus=2 ports=21000-22000",
+    )
+    .unwrap();
+    let host = &hosts[0];
+    assert_eq!((host.user.as_deref(), host.ssh_port), (Some("bob"), Some(2222)));
+    assert_eq!(host.addr.as_ref().map(HostName::as_str), Some("10.1.0.1"));
+    assert_eq!((host.noded_port, host.gpus), (Some(7000), Some(2)));
+    assert_eq!((host.labels.join("+"), host.groups.join("+")), ("gpu+fast".into(), "g".into()));
+    assert_eq!(host.ports, Some(PortRange { first: 21000, last: 22000 }));
+    assert_eq!(host.span, Span::new(0, 2));
+}
+
+#[test]
+fn a_host_that_stands_twice_adds_its_slots() {
+    assert_eq!(shown(parse("a\na\nb\n")), "a Some(2)/None; b None/None");
+    assert_eq!(shown(parse("a slots=2\na slots=3 user=x\n")), "a Some(5)/None");
+    assert_eq!(shown(parse_hosts("a,b:4,a")), "a Some(2)/None; b Some(4)/None");
+    assert_eq!(shown(parse_hosts(" a , b ")), "a None/None; b None/None");
+}
+
+#[cfg(feature = "spec")]
+#[test]
+fn mistakes_have_their_place() {
+    insta::assert_snapshot!(refused("n1 slots=4\nn2 slot=4\nn3 slots=x\nn4:7741\nn5 slots=0 slots=1\nn6:2 slots=2\nn7 foo\nn8 user=\n"), @r#"
+error[unknown-key]: unknown key `slot`
+ --> hosts:2:4
+  |
+2 | n2 slot=4
+  |    ^^^^^^
+  |
+  = help: did you mean `slots`?
+
+error[value]: `slots=x` is no number from 1 to 1000000
+ --> hosts:3:4
+  |
+3 | n3 slots=x
+  |    ^^^^^^^
+
+error[value]: `n4:7741` means 7741 slots, and looks like a port
+ --> hosts:4:1
+  |
+4 | n4:7741
+  | ^^^^^^^
+  |
+  = help: for slots write `n4 slots=7741` in a hostfile; for ports `noded_port=` or, for SSH, `port=`
+
+error[value]: `slots=0` is no number from 1 to 1000000
+ --> hosts:5:4
+  |
+5 | n5 slots=0 slots=1
+  |    ^^^^^^^
+
+error[duplicate]: `slots` is given twice for host `n5`
+ --> hosts:5:12
+  |
+5 | n5 slots=0 slots=1
+  |            ^^^^^^^
+
+error[conflict]: host `n6` has its slots twice: `n6:2` and `slots=2`
+ --> hosts:6:6
+  |
+6 | n6:2 slots=2
+  |      ^^^^^^^
+  |
+  = help: write one of the two
+
+error[syntax]: expected `key=value`, found `foo`
+ --> hosts:7:4
+  |
+7 | n7 foo
+  |    ^^^
+  |
+  = help: one host a line
+
+error[missing]: `user=` has no value
+ --> hosts:8:4
+  |
+8 | n8 user=
+  |    ^^^^^
+"#);
+    insta::assert_snapshot!(refused("slots=4 n1\n-oProxyCommand=x\nn1 user=-x port=0 ports=9-3 addr=a/b\nn2 slots=9 max_slots=3\n"), @r#"
+error[syntax]: expected a host name, found `slots=4`
+ --> hosts:1:1
+  |
+1 | slots=4 n1
+  | ^^^^^^^
+  |
+  = help: a line begins with the host: `HOST slots=…`
+
+error[syntax]: expected a host name, found `-oProxyCommand=x`
+ --> hosts:2:1
+  |
+2 | -oProxyCommand=x
+  | ^^^^^^^^^^^^^^^^
+  |
+  = help: a line begins with the host: `HOST -oProxyCommand=…`
+
+error[value]: `-x` is no user name
+ --> hosts:3:4
+  |
+3 | n1 user=-x port=0 ports=9-3 addr=a/b
+  |    ^^^^^^^
+
+error[value]: `port=0` is no number from 1 to 65535
+ --> hosts:3:12
+  |
+3 | n1 user=-x port=0 ports=9-3 addr=a/b
+  |            ^^^^^^
+
+error[value]: `9-3` is no port range; write FIRST-LAST with 1 ≤ FIRST ≤ LAST ≤ 65535
+ --> hosts:3:19
+  |
+3 | n1 user=-x port=0 ports=9-3 addr=a/b
+  |                   ^^^^^^^^^
+
+error[value]: host name `a/b` contains '/'; use letters, digits, `-`, `_` and `.`, beginning with a letter, a digit or `_`
+ --> hosts:3:29
+  |
+3 | n1 user=-x port=0 ports=9-3 addr=a/b
+  |                             ^^^^^^^^
+
+error[conflict]: host `n2` has slots=9, above max_slots=3
+ --> hosts:4:1
+  |
+4 | n2 slots=9 max_slots=3
+  | ^^
+"#);
+    insta::assert_snapshot!(refused("a user=x\na user=y\nn1:x\n"), @r#"
+error[conflict]: host `a` stands twice with another `user`
+ --> hosts:2:1
+  |
+1 | a user=x
+  | - first here
+2 | a user=y
+  | ^
+  |
+  = help: a host that stands twice adds its slots; give the rest once
+
+error[value]: `x` behind `n1:` is no number of slots
+ --> hosts:3:1
+  |
+3 | n1:x
+  | ^^^^
+  |
+  = help: write `n1:N` with N from 1 to 1023
+"#);
+}
+
+#[cfg(feature = "spec")]
+#[test]
+fn other_dialects_are_named_and_not_misread() {
+    insta::assert_snapshot!(refused("node[01-04,07]-ib\n^n3\n+n1\n"), @r#"
+error[not-yet]: `node[01-04,07]-ib`: bracket lists are not read yet
+ --> hosts:1:1
+  |
+1 | node[01-04,07]-ib
+  | ^^^^^^^^^^^^^^^^^
+  |
+  = help: write one host a line, or use `scontrol show hostnames`
+
+error[not-yet]: `^n3`: exclusions (`^host`) are not read yet
+ --> hosts:2:1
+  |
+2 | ^n3
+  | ^^^
+  |
+  = help: leave the host out
+
+error[not-yet]: `+n1`: relative hosts (`+n1`) are not read yet
+ --> hosts:3:1
+  |
+3 | +n1
+  | ^^^
+  |
+  = help: write the host's name
+"#);
+    insta::assert_snapshot!(flag_refused("a,,n[1-2,4],b:2000"), @r#"
+error[syntax]: empty host name in the list
+ --> --host:1:3
+  |
+1 | a,,n[1-2,4],b:2000
+  |   ^
+  |
+  = help: separate hosts by one comma: `--host a,b:4`
+
+error[not-yet]: `n[1-2,4]`: bracket lists are not read yet
+ --> --host:1:4
+  |
+1 | a,,n[1-2,4],b:2000
+  |    ^^^^^^^^
+  |
+  = help: write one host a line, or use `scontrol show hostnames`
+
+error[value]: `b:2000` means 2000 slots, and looks like a port
+ --> --host:1:13
+  |
+1 | a,,n[1-2,4],b:2000
+  |             ^^^^^^
+  |
+  = help: for slots write `b slots=2000` in a hostfile; for ports `noded_port=` or, for SSH, `port=`
+"#);
+}
+
+#[cfg(feature = "spec")]
+#[test]
+fn nothing_to_run_on_is_an_error() {
+    insta::assert_snapshot!(refused("# nothing\n\n"), @r#"
+error[missing]: hostfile names no host
+--> hosts
+"#);
+    insta::assert_snapshot!(refused("a\0b"), @r#"
+error[input]: hostfile contains a NUL byte: it is no text
+--> hosts
+"#);
+    insta::assert_snapshot!(flag_refused(""), @r#"
+error[missing]: the list names no host
+--> --host
+"#);
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_text_panics(text in "[a-c\\[\\]:=,# \n^+0-9ü.-]{0,60}") {
+        let _ = parse(&text);
+        let _ = parse_hosts(&text);
+    }
+
+    #[test]
+    fn slots_are_kept_and_names_never_rewritten(
+        hosts in proptest::collection::vec(("[a-z][a-z0-9.]{0,8}[a-z]", 1_u32..1000), 1..20)
+    ) {
+        let text: String = hosts.iter().map(|(n, s)| format!("{n} slots={s}\n")).collect();
+        let read = parse(&text).unwrap();
+        let mut want: std::collections::BTreeMap<&str, u32> = Default::default();
+        for (name, slots) in &hosts {
+            *want.entry(name).or_default() += slots;
+        }
+        let got: std::collections::BTreeMap<&str, u32> =
+            read.iter().map(|h| (h.name.as_str(), h.slots.unwrap_or(0))).collect();
+        proptest::prop_assert_eq!(got, want);
+    }
+}

@@ -1,0 +1,343 @@
+//! Tests of the launch data.
+
+use std::sync::Arc;
+
+use super::*;
+use crate::hostfile;
+use crate::plan::{Bindings, Hosts, Plan, PlanOptions, plan};
+use crate::spec::{PortSpec, Replicas, Topology};
+
+fn agent(spec: &JobSpec, id: &str) -> AgentSpec {
+    AgentSpec {
+        id: id.parse().unwrap(),
+        replicas: Some(Replicas::Fixed(1)),
+        ..spec.agents[0].clone()
+    }
+}
+
+/// A hub with a port that calls two copies of `work-er`, and a Python agent.
+fn job() -> JobSpec {
+    let mut spec = JobSpec::program(vec!["x".to_owned()], None).unwrap();
+    let words = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
+    let mut hub = agent(&spec, "hub");
+    hub.port = PortSpec::Fixed(9000);
+    hub.run = Run::Command(words("hub --peers $(CONNECTED_AGENTS) --id $(AGENT_ID) $$(X) $(date)"));
+    hub.config = vec![("port".into(), 9000.into()), ("debug".into(), true.into())];
+    hub.environment =
+        [("PEER".to_owned(), "$(PEER_WORK_ER_URL)|$(URL_WORK_ER_1)|$(URL_PY)".to_owned())].into();
+    let mut worker = agent(&spec, "work-er");
+    worker.port = PortSpec::Auto;
+    worker.replicas = Some(Replicas::Fixed(2));
+    worker.run = Run::Command(words("work --port $(PORT)"));
+    worker.environment =
+        [("SELF".to_owned(), "$(A2ARUN_RANK) of $(A2ARUN_SIZE)".to_owned())].into();
+    let mut py = agent(&spec, "py");
+    py.run = Run::Module { module: "agents.py".to_owned(), class: None };
+    py.config = vec![("debug".into(), true.into()), ("host".into(), "0.0.0.0".into())];
+    spec.agents = vec![hub, worker, py];
+    spec.topology = Topology::HubSpoke { hub: AgentIx(0), spokes: vec![AgentIx(1)] };
+    spec.environment = [("CLUSTER".to_owned(), "dev".to_owned())].into();
+    spec
+}
+
+fn resolved(spec: &JobSpec, hosts: &Hosts) -> ResolvedPlan {
+    let plan = Arc::new(plan(spec, hosts, &PlanOptions::default()).unwrap());
+    let mut bindings = Bindings::of(&plan);
+    for (n, rank) in plan.instances.iter().map(|i| i.rank).enumerate() {
+        if spec.agent(plan.instance(rank).agent).port == PortSpec::Auto {
+            bindings.set_port(rank, 20000 + u16::try_from(n).unwrap());
+        }
+    }
+    for host in plan.host_indices() {
+        bindings.set_address(host, format!("10.0.0.{}", host.0 + 1).parse().unwrap());
+    }
+    ResolvedPlan::new(plan, bindings).unwrap()
+}
+
+fn local() -> Hosts {
+    Hosts::Local("here".parse().unwrap())
+}
+
+fn base() -> BTreeMap<String, String> {
+    [
+        ("PATH", "/bin"),
+        ("SLURM_PROCID", "3"),
+        ("SLURM_JOB_ID", "7"),
+        ("PMI_RANK", "1"),
+        ("OMPI_X", "1"),
+        ("CLUSTER", "outer"),
+        ("NO_PROXY", "corp.example,10.0.0.1"),
+    ]
+    .map(|(k, v)| (k.to_owned(), v.to_owned()))
+    .into()
+}
+
+fn site(_: AgentIx) -> Site {
+    Site { workdir: Some("/w".into()), python: "/venv/bin/python".to_owned() }
+}
+
+fn shown(launch: &HostLaunch) -> String {
+    let env = |env: &BTreeMap<String, String>| {
+        env.iter().map(|(k, v)| format!("    {k}={v}\n")).collect::<String>()
+    };
+    let mut text = String::new();
+    for (n, t) in launch.templates.iter().enumerate() {
+        text += &format!("template {n}: {:?} {:?}\n{}", t.argv, t.readiness.check, env(&t.env));
+    }
+    for i in &launch.instances {
+        text +=
+            &format!("{} {}: template {} {:?} {:?}\n", i.rank, i.name, i.template, i.argv, i.port);
+        text += &env(&i.env);
+    }
+    text
+}
+
+fn inputs<'a>(spec: &'a JobSpec, resolved: &'a ResolvedPlan, run: &'a RunId) -> LaunchInputs<'a> {
+    LaunchInputs { spec, resolved, run, trace_id: None, exports: &[], stdin: None }
+}
+
+fn all_ranks(plan: &Plan) -> Vec<Rank> {
+    plan.instances.iter().map(|i| i.rank).collect()
+}
+
+#[test]
+fn one_machine_gets_everything_over_loopback() {
+    let (spec, run) = (job(), "job-1".parse().unwrap());
+    let resolved = resolved(&spec, &local());
+    let (builder, warnings) = LaunchBuilder::new(inputs(&spec, &resolved, &run)).unwrap();
+    let texts: Vec<String> =
+        warnings.iter().map(|w| format!("{} {}: {}", w.agent, w.field, w.message)).collect();
+    insta::assert_snapshot!(texts.join("\n"), @"hub command: `$(date)` is no known name and stays as written");
+    let ranks = all_ranks(resolved.plan());
+    let launch = builder.host(HostIx(0), &ranks, BaseEnv::Head(&base()), &site);
+    insta::assert_snapshot!(shown(&launch), @r#"
+template 0: ["hub", "--peers", "http://127.0.0.1:20001,http://127.0.0.1:20002", "--id", "hub", "$(X)", "$(date)"] Alive
+    A2ARUN_JOB=x
+    A2ARUN_LOCAL_SIZE=4
+    A2ARUN_NODE=here
+    A2ARUN_SIZE=4
+    A2A_BIND_HOST=127.0.0.1
+    AGENT_ALLOWED_HOSTS=127.0.0.1,localhost
+    AGENT_DEBUG=true
+    AGENT_HOST=127.0.0.1
+    AGENT_ID=hub
+    AGENT_MAX_PORT=20002
+    AGENT_MIN_PORT=9000
+    CLUSTER=dev
+    CONNECTED_AGENTS=http://127.0.0.1:20001,http://127.0.0.1:20002
+    JOB_ID=job-1
+    NO_PROXY=corp.example,10.0.0.1,127.0.0.1,::1,localhost
+    PATH=/bin
+    PEER=http://127.0.0.1:20001,http://127.0.0.1:20002|http://127.0.0.1:20002|
+    SLURM_JOB_ID=7
+    no_proxy=corp.example,10.0.0.1,127.0.0.1,::1,localhost
+template 1: ["work", "--port", "$(PORT)"] Alive
+    A2ARUN_JOB=x
+    A2ARUN_LOCAL_SIZE=4
+    A2ARUN_NODE=here
+    A2ARUN_SIZE=4
+    A2A_BIND_HOST=127.0.0.1
+    AGENT_ALLOWED_HOSTS=127.0.0.1,localhost
+    AGENT_HOST=127.0.0.1
+    AGENT_ID=work-er
+    AGENT_MAX_PORT=20002
+    AGENT_MIN_PORT=9000
+    CLUSTER=dev
+    CONNECTED_AGENTS=
+    JOB_ID=job-1
+    NO_PROXY=corp.example,10.0.0.1,127.0.0.1,::1,localhost
+    PATH=/bin
+    SLURM_JOB_ID=7
+    no_proxy=corp.example,10.0.0.1,127.0.0.1,::1,localhost
+template 2: ["/venv/bin/python", "-m", "agents.py"] Alive
+    A2ARUN_JOB=x
+    A2ARUN_LOCAL_SIZE=4
+    A2ARUN_NODE=here
+    A2ARUN_SIZE=4
+    A2A_BIND_HOST=127.0.0.1
+    AGENT_ALLOWED_HOSTS=127.0.0.1,localhost
+    AGENT_DEBUG=True
+    AGENT_HOST=0.0.0.0
+    AGENT_ID=py
+    AGENT_MAX_PORT=20002
+    AGENT_MIN_PORT=9000
+    CLUSTER=dev
+    CONNECTED_AGENTS=
+    JOB_ID=job-1
+    NO_PROXY=corp.example,10.0.0.1,127.0.0.1,::1,localhost
+    PATH=/bin
+    SLURM_JOB_ID=7
+    no_proxy=corp.example,10.0.0.1,127.0.0.1,::1,localhost
+0 hub[0]: template 0 [] Some(9000)
+    A2ARUN_INDEX=0
+    A2ARUN_LOCAL_RANK=0
+    A2ARUN_RANK=0
+    A2A_PORT=9000
+    A2A_PUBLIC_URL=http://127.0.0.1:9000
+    AGENT_PORT=9000
+    PORT=9000
+1 work-er[0]: template 1 ["work", "--port", "20001"] Some(20001)
+    A2ARUN_INDEX=0
+    A2ARUN_LOCAL_RANK=1
+    A2ARUN_RANK=1
+    A2A_PORT=20001
+    A2A_PUBLIC_URL=http://127.0.0.1:20001
+    AGENT_PORT=20001
+    PORT=20001
+    SELF=1 of 4
+2 work-er[1]: template 1 ["work", "--port", "20002"] Some(20002)
+    A2ARUN_INDEX=1
+    A2ARUN_LOCAL_RANK=2
+    A2ARUN_RANK=2
+    A2A_PORT=20002
+    A2A_PUBLIC_URL=http://127.0.0.1:20002
+    AGENT_PORT=20002
+    PORT=20002
+    SELF=2 of 4
+3 py[0]: template 2 [] None
+    A2ARUN_INDEX=0
+    A2ARUN_LOCAL_RANK=3
+    A2ARUN_RANK=3
+"#);
+}
+
+#[test]
+fn other_hosts_get_addresses_and_their_own_base() {
+    let (spec, run) = (job(), "job-1".parse().unwrap());
+    let hosts = Hosts::List(hostfile::parse_hosts("n1,n2").unwrap());
+    let resolved = resolved(&spec, &hosts);
+    let (builder, _) = LaunchBuilder::new(inputs(&spec, &resolved, &run)).unwrap();
+    let by_host = resolved.plan().by_host();
+    let launch = builder.host(HostIx(1), &by_host[1], BaseEnv::Host, &site);
+    assert!(launch.templates.iter().all(|t| t.host_env));
+    insta::assert_snapshot!(shown(&launch), @r#"
+template 0: ["work", "--port", "$(PORT)"] Alive
+    A2ARUN_JOB=x
+    A2ARUN_LOCAL_SIZE=2
+    A2ARUN_NODE=n2
+    A2ARUN_SIZE=4
+    A2A_BIND_HOST=0.0.0.0
+    AGENT_ALLOWED_HOSTS=10.0.0.1,10.0.0.2,127.0.0.1,localhost,n1,n2
+    AGENT_HOST=0.0.0.0
+    AGENT_ID=work-er
+    AGENT_MAX_PORT=20002
+    AGENT_MIN_PORT=9000
+    CLUSTER=dev
+    CONNECTED_AGENTS=
+    JOB_ID=job-1
+    NO_PROXY=10.0.0.1,10.0.0.2,127.0.0.1,::1,localhost,n1,n2
+    no_proxy=10.0.0.1,10.0.0.2,127.0.0.1,::1,localhost,n1,n2
+template 1: ["/venv/bin/python", "-m", "agents.py"] Alive
+    A2ARUN_JOB=x
+    A2ARUN_LOCAL_SIZE=2
+    A2ARUN_NODE=n2
+    A2ARUN_SIZE=4
+    A2A_BIND_HOST=0.0.0.0
+    AGENT_ALLOWED_HOSTS=10.0.0.1,10.0.0.2,127.0.0.1,localhost,n1,n2
+    AGENT_DEBUG=True
+    AGENT_HOST=0.0.0.0
+    AGENT_ID=py
+    AGENT_MAX_PORT=20002
+    AGENT_MIN_PORT=9000
+    CLUSTER=dev
+    CONNECTED_AGENTS=
+    JOB_ID=job-1
+    NO_PROXY=10.0.0.1,10.0.0.2,127.0.0.1,::1,localhost,n1,n2
+    no_proxy=10.0.0.1,10.0.0.2,127.0.0.1,::1,localhost,n1,n2
+1 work-er[0]: template 0 ["work", "--port", "20001"] Some(20001)
+    A2ARUN_INDEX=0
+    A2ARUN_LOCAL_RANK=0
+    A2ARUN_RANK=1
+    A2A_PORT=20001
+    A2A_PUBLIC_URL=http://10.0.0.2:20001
+    AGENT_PORT=20001
+    PORT=20001
+    SELF=1 of 4
+3 py[0]: template 1 [] None
+    A2ARUN_INDEX=0
+    A2ARUN_LOCAL_RANK=1
+    A2ARUN_RANK=3
+"#);
+}
+
+#[test]
+fn exports_are_literal_and_must_not_be_ours() {
+    let (spec, run) = (job(), "job-1".parse().unwrap());
+    let resolved = resolved(&spec, &local());
+    let build = |name: &str, value: &str| {
+        let exports = [(name.to_owned(), value.to_owned())];
+        let (builder, _) = LaunchBuilder::new(LaunchInputs {
+            exports: &exports,
+            ..inputs(&spec, &resolved, &run)
+        })?;
+        let launch = builder.host(HostIx(0), &[Rank(0)], BaseEnv::Head(&base()), &site);
+        Ok::<_, LaunchError>(launch.templates[0].env.get(name).cloned())
+    };
+    assert_eq!(build("CLUSTER", "$(PORT)"), Ok(Some("$(PORT)".to_owned())));
+    insta::assert_snapshot!(build("PORT", "1").unwrap_err(), @"-x sets `PORT`, which a2arun sets itself: use `config: {port: …}`");
+    insta::assert_snapshot!(build("AGENT_DEBUG", "1").unwrap_err(), @"-x sets `AGENT_DEBUG`, which `config.debug` of agent `hub` sets");
+    insta::assert_snapshot!(build("A=B", "1").unwrap_err(), @"-x: `A=B` is no variable name");
+}
+
+#[test]
+fn copies_that_call_each_other_have_their_own_peers() {
+    let (mut spec, run) = (job(), "job-1".parse().unwrap());
+    spec.agents[1].environment = [("P".to_owned(), "$(PEER_WORK_ER_URL)".to_owned())].into();
+    spec.topology = Topology::Mesh { agents: vec![AgentIx(1)] };
+    let resolved = resolved(&spec, &local());
+    let (builder, _) = LaunchBuilder::new(inputs(&spec, &resolved, &run)).unwrap();
+    let launch = builder.host(HostIx(0), &[Rank(1), Rank(2)], BaseEnv::Head(&base()), &site);
+    assert_eq!(launch.templates.len(), 1);
+    assert!(!launch.templates[0].env.contains_key("CONNECTED_AGENTS"));
+    for (instance, peer) in launch.instances.iter().zip([20002, 20001]) {
+        let url = format!("http://127.0.0.1:{peer}");
+        assert_eq!((&instance.env["CONNECTED_AGENTS"], &instance.env["P"]), (&url, &url));
+    }
+}
+
+#[test]
+fn a_probe_that_differs_makes_a_template_for_each() {
+    let (mut spec, run) = (job(), "job-1".parse().unwrap());
+    spec.agents[1].readiness.check = Some(ReadinessCheck::Http {
+        port: None,
+        path: "/$(A2ARUN_INDEX)".to_owned(),
+        status: None,
+    });
+    let resolved = resolved(&spec, &local());
+    let (builder, _) = LaunchBuilder::new(inputs(&spec, &resolved, &run)).unwrap();
+    let launch =
+        builder.host(HostIx(0), &all_ranks(resolved.plan()), BaseEnv::Head(&base()), &site);
+    let path = |rank: usize| match &launch.templates[launch.instances[rank].template as usize]
+        .readiness
+        .check
+    {
+        ReadinessCheck::Http { path, .. } => path.clone(),
+        other => format!("{other:?}"),
+    };
+    assert_eq!((path(1), path(2)), ("/0".to_owned(), "/1".to_owned()));
+    assert_eq!(launch.templates.len(), 4);
+}
+
+#[test]
+fn what_the_kernel_cannot_carry_is_left_out_and_said() {
+    let (mut spec, run) = (job(), "job-1".parse().unwrap());
+    spec.agents[1].replicas = Some(Replicas::Fixed(6000));
+    let plan = Arc::new(plan(&spec, &local(), &PlanOptions::default()).unwrap());
+    let mut bindings = Bindings::of(&plan);
+    plan.instances.iter().for_each(|i| bindings.set_port(i.rank, 20000));
+    let resolved = ResolvedPlan::new(plan, bindings).unwrap();
+    let (builder, warnings) = LaunchBuilder::new(inputs(&spec, &resolved, &run)).unwrap();
+    assert!(warnings.iter().any(|w| w.field == "CONNECTED_AGENTS"), "{warnings:?}");
+    let launch = builder.host(HostIx(0), &[Rank(0)], BaseEnv::Head(&base()), &site);
+    assert!(!launch.templates[0].env.contains_key("CONNECTED_AGENTS"));
+}
+
+#[test]
+fn ipv6_stands_in_brackets() {
+    let mut spec = job();
+    spec.agents.truncate(1);
+    spec.topology = Topology::Absent;
+    let hosts = Hosts::List(hostfile::parse("n1 addr=fe80::1%eth0\n").unwrap());
+    let resolved = resolved(&spec, &hosts);
+    assert_eq!(resolved.url(Rank(0)).as_deref(), Some("http://[fe80::1%25eth0]:9000"));
+}

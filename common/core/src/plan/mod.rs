@@ -1,0 +1,33 @@
+//! From a checked job and its hosts to a plan: immutable, numbered, made without looking at
+//! anything.
+//!
+//! ```text
+//! JobSpec + Hosts + PlanOptions ─▶ plan() ─▶ Plan                     auto ports unknown
+//! Plan + Bindings (what the hosts gave)   ─▶ ResolvedPlan             every URL known
+//! ResolvedPlan + JobSpec + LaunchInputs   ─▶ HostLaunch per host      templates and instances
+//! ```
+//!
+//! One code serves `a2arun plan` and the launch, so what is shown is what is done.
+
+mod config_value;
+mod env;
+mod error;
+mod json;
+mod mapping;
+mod model;
+mod names;
+mod ports;
+mod replicas;
+pub mod reserved;
+mod resolved;
+mod subst;
+
+pub use env::{BaseEnv, HostLaunch, LaunchBuilder, LaunchError, LaunchInputs, LaunchWarning, Site};
+pub use error::PlanError;
+pub use json::{InstanceJson, PeerJson, PlanJson, WarningJson};
+pub use mapping::plan;
+pub use model::{
+    HostIx, HostOrigin, Hosts, Plan, PlanAgent, PlanHost, PlanInstance, PlanOptions, PlannedPort,
+    StageIx,
+};
+pub use resolved::{Bindings, ResolveError, ResolvedPlan};

@@ -1,0 +1,10 @@
+//! Who calls whom, and who starts before whom: pure graph work on agents.
+//!
+//! Edges go from caller to callee and are kept between agents, not instances: a topology that
+//! names an agent means all its instances, so a hub with 100,000 spokes stays one edge.
+
+mod order;
+mod wiring;
+
+pub use order::{CycleError, levels};
+pub use wiring::Wiring;
