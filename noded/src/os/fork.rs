@@ -77,6 +77,14 @@ pub unsafe fn own(fd: i32) -> std::os::fd::OwnedFd {
     unsafe { std::os::fd::OwnedFd::from_raw_fd(fd) }
 }
 
+/// Closes a descriptor that this process was started with and that nothing in it owns.
+pub fn close_inherited(fd: i32) {
+    if fd > 2 {
+        // SAFETY: the number came on the command line for this purpose alone.
+        unsafe { libc::close(fd) };
+    }
+}
+
 /// Gives free heap pages back to the kernel, so that forks do not share what nobody needs.
 pub fn trim_heap() {
     // SAFETY: malloc_trim(3) only looks at the allocator's own lists.

@@ -12,7 +12,7 @@ use tokio::time::timeout;
 
 /// Why there was no status.
 #[derive(Debug, thiserror::Error)]
-pub enum GetError {
+pub(super) enum GetError {
     /// The path does not fit into a request.
     #[error("not a valid path")]
     Path,
@@ -31,7 +31,7 @@ pub enum GetError {
 ///
 /// # Cancel safety
 /// May be dropped: the connection is closed with it.
-pub async fn get(
+pub(super) async fn get(
     stream: TcpStream,
     address: SocketAddr,
     path: &str,

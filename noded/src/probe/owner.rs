@@ -13,7 +13,7 @@ fn inodes(pid: i32) -> HashSet<u64> {
 }
 
 /// Who has the port, if none of its listeners belongs to the tree of `pid`.
-pub fn stranger(pid: i32, port: u16) -> Option<String> {
+pub(super) fn stranger(pid: i32, port: u16) -> Option<String> {
     let listeners: Vec<Listener> =
         proc::listeners().into_iter().filter(|l| l.address.port() == port).collect();
     if listeners.is_empty() {
@@ -28,7 +28,7 @@ pub fn stranger(pid: i32, port: u16) -> Option<String> {
 }
 
 /// Everything that the tree of `pid` listens on.
-pub fn listening(pid: i32) -> Vec<SocketAddr> {
+pub(super) fn listening(pid: i32) -> Vec<SocketAddr> {
     let own = inodes(pid);
     proc::listeners().into_iter().filter(|l| own.contains(&l.inode)).map(|l| l.address).collect()
 }

@@ -12,7 +12,7 @@ const MAX: Duration = Duration::from_secs(5);
 
 /// When and how noded is started again.
 #[derive(Debug)]
-pub struct Restarter {
+pub(super) struct Restarter {
     command: Option<Restart>,
     at: Option<Instant>,
     wait: Duration,
@@ -28,7 +28,7 @@ impl Default for Restarter {
 
 impl Restarter {
     /// noded has introduced itself: it works, so the next wait is the first again.
-    pub fn met(&mut self, command: Option<Restart>) {
+    pub(super) fn met(&mut self, command: Option<Restart>) {
         self.command = command;
         self.wait = FIRST;
         self.at = None;
@@ -36,35 +36,35 @@ impl Restarter {
     }
 
     /// Whether any noded has ever come.
-    pub fn was_met(&self) -> bool {
+    pub(super) fn was_met(&self) -> bool {
         self.met
     }
 
     /// Whether noded will be started again.
-    pub fn is_armed(&self) -> bool {
+    pub(super) fn is_armed(&self) -> bool {
         self.command.is_some()
     }
 
     /// Whoever starts noded next, it is not this.
-    pub fn disarm(&mut self) {
+    pub(super) fn disarm(&mut self) {
         self.command = None;
         self.at = None;
     }
 
     /// noded is gone.
-    pub fn lost(&mut self, now: Instant) {
+    pub(super) fn lost(&mut self, now: Instant) {
         if self.command.is_some() {
             self.at = Some(now + self.wait);
         }
     }
 
     /// How long until there is something to do.
-    pub fn wait(&self, now: Instant) -> Option<Duration> {
+    pub(super) fn wait(&self, now: Instant) -> Option<Duration> {
         self.at.map(|at| at.saturating_duration_since(now))
     }
 
     /// Starts noded if it is time, and looks after one that was started.
-    pub fn run(&mut self, now: Instant, connected: bool) {
+    pub(super) fn run(&mut self, now: Instant, connected: bool) {
         if connected || self.at.is_none_or(|at| at > now) {
             return;
         }

@@ -43,7 +43,7 @@ struct Orphan {
 
 /// All of them.
 #[derive(Debug)]
-pub struct Steps {
+pub(super) struct Steps {
     by_pid: HashMap<i32, Entry>,
     /// Kept for instances whose step died, or belongs to an earlier spawner.
     guards: ByKey<Guard>,
@@ -57,7 +57,7 @@ pub struct Steps {
 
 /// What came of a spawn request.
 #[derive(Debug, Default)]
-pub struct Forked {
+pub(super) struct Forked {
     /// Steps that run.
     pub started: Vec<(InstanceKey, i32)>,
     /// Steps that could not be forked, and why.
@@ -66,7 +66,7 @@ pub struct Forked {
 
 impl Steps {
     /// None yet.
-    pub fn new() -> io::Result<Self> {
+    pub(super) fn new() -> io::Result<Self> {
         let null = File::options().read(true).write(true).open("/dev/null")?;
         Ok(Self {
             by_pid: HashMap::new(),
@@ -80,22 +80,22 @@ impl Steps {
     }
 
     /// Whether no step runs.
-    pub fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.by_pid.is_empty()
     }
 
     /// What steps raise from now on.
-    pub fn set_output_event(&mut self, event: Option<OwnedFd>) {
+    pub(super) fn set_output_event(&mut self, event: Option<OwnedFd>) {
         self.output_event = event;
     }
 
     /// Takes the list of instances whose step died while nobody could be told.
-    pub fn abandoned(&mut self) -> Vec<InstanceKey> {
+    pub(super) fn abandoned(&mut self) -> Vec<InstanceKey> {
         std::mem::take(&mut self.abandoned)
     }
 
     /// Keeps descriptors for an instance.
-    pub fn guard(&mut self, key: InstanceKey, fds: Vec<OwnedFd>) {
+    pub(super) fn guard(&mut self, key: InstanceKey, fds: Vec<OwnedFd>) {
         let mut fds = fds.into_iter();
         let guard = Guard { out: fds.next(), err: fds.next() };
         match self.by_pid.values_mut().find(|e| e.key == key) {
@@ -107,7 +107,7 @@ impl Steps {
     }
 
     /// Forks the steps of a request: a memfd with the work, then each item's descriptors.
-    pub fn start(&mut self, fds: Vec<OwnedFd>) -> Forked {
+    pub(super) fn start(&mut self, fds: Vec<OwnedFd>) -> Forked {
         let mut fds = fds.into_iter();
         let mut forked = Forked::default();
         let work = match fds.next().map(read_work) {
@@ -180,7 +180,7 @@ impl Steps {
     }
 
     /// Reaps what has ended; returns the steps that had not finished.
-    pub fn reap(&mut self) -> Vec<(InstanceKey, i32)> {
+    pub(super) fn reap(&mut self) -> Vec<(InstanceKey, i32)> {
         let mut died = Vec::new();
         while let Ok(Some(pid)) = peek_any() {
             // Read while it is a zombie: afterwards the pid may be somebody else's.

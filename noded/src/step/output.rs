@@ -11,7 +11,7 @@ const TURNS_MAX: usize = 16;
 
 /// Moves a pipe to a file that is made with the first byte.
 #[derive(Debug)]
-pub struct Pump {
+pub(super) struct Pump {
     log: LogFile,
     incarnation: u32,
     pipe: Option<OwnedFd>,
@@ -32,7 +32,7 @@ enum Mode {
 
 /// What pumping came to.
 #[derive(Debug)]
-pub enum Pumped {
+pub(super) enum Pumped {
     /// So many bytes reached the disk; the pipe is empty or others are due.
     Some(u64),
     /// The disk does not take it; said once per spell.
@@ -41,33 +41,38 @@ pub enum Pumped {
 
 impl Pump {
     /// For a stream whose file may already have something, from a step before.
-    pub fn new(dir: &InstanceDir, log: LogFile, incarnation: u32, pipe: Option<OwnedFd>) -> Self {
+    pub(super) fn new(
+        dir: &InstanceDir,
+        log: LogFile,
+        incarnation: u32,
+        pipe: Option<OwnedFd>,
+    ) -> Self {
         let offset = dir.log_size(log, incarnation);
         Self { log, incarnation, pipe, file: None, offset, mode: Mode::Splice, dropped: 0 }
     }
 
     /// The pipe to poll, until it is at its end.
-    pub fn pipe(&self) -> Option<BorrowedFd<'_>> {
+    pub(super) fn pipe(&self) -> Option<BorrowedFd<'_>> {
         self.pipe.as_ref().map(AsFd::as_fd)
     }
 
     /// Bytes on disk.
-    pub fn written(&self) -> u64 {
+    pub(super) fn written(&self) -> u64 {
         self.offset
     }
 
     /// Bytes that were dropped.
-    pub fn dropped(&self) -> u64 {
+    pub(super) fn dropped(&self) -> u64 {
         self.dropped
     }
 
     /// No more is read: somebody outside the tree keeps the pipe open.
-    pub fn give_up(&mut self) {
+    pub(super) fn give_up(&mut self) {
         self.pipe = None;
     }
 
     /// Moves what is there.
-    pub fn pump(&mut self, dir: &InstanceDir, null: BorrowedFd<'_>) -> Pumped {
+    pub(super) fn pump(&mut self, dir: &InstanceDir, null: BorrowedFd<'_>) -> Pumped {
         let before = self.offset;
         for _ in 0..TURNS_MAX {
             let Some(pipe) = &self.pipe else { break };
@@ -114,14 +119,14 @@ impl Pump {
     }
 
     /// Tries the disk again.
-    pub fn retry_disk(&mut self) {
+    pub(super) fn retry_disk(&mut self) {
         if self.mode == Mode::Drop {
             self.mode = Mode::Splice;
         }
     }
 
     /// Whether output is being dropped.
-    pub fn is_dropping(&self) -> bool {
+    pub(super) fn is_dropping(&self) -> bool {
         self.mode == Mode::Drop
     }
 }

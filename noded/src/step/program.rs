@@ -6,7 +6,7 @@ use rustix::fs::{Access, access};
 
 /// A program that cannot be run, as a shell would say it: 127 not found, 126 not executable.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Unfit {
+pub(super) struct Unfit {
     /// The exit code.
     pub code: i32,
     /// What and where.
@@ -15,7 +15,7 @@ pub struct Unfit {
 
 /// Finds the program: with a `/` it is a path, from `workdir` where it is relative; else it is
 /// looked for in `search` (`PATH`), as execvp(3) does.
-pub fn find(program: &str, search: Option<&str>, workdir: &Path) -> Result<PathBuf, Unfit> {
+pub(super) fn find(program: &str, search: Option<&str>, workdir: &Path) -> Result<PathBuf, Unfit> {
     if program.contains('/') {
         let path = workdir.join(program);
         return check(&path).map(|()| path);

@@ -31,7 +31,7 @@ const KILL_LIMIT: Duration = Duration::from_secs(5);
 
 /// A step whose agent runs.
 #[derive(Debug)]
-pub struct Step {
+pub(super) struct Step {
     /// Whose.
     pub key: InstanceKey,
     /// How it is stopped.
@@ -80,7 +80,7 @@ struct Loop {
 }
 
 /// Runs until the agent has ended and its record is written; returns the step's exit code.
-pub fn run(step: Step) -> i32 {
+pub(super) fn run(step: Step) -> i32 {
     let Ok(mut children) = signals::sigchld_fd() else { return BROKEN };
     let mut this = Loop {
         step,
@@ -226,10 +226,10 @@ impl Loop {
                 Pumped::DiskFull(_) => {}
             }
         }
-        if moved > 0 {
-            if let Some(event) = &self.step.output_event {
-                signals::raise(event);
-            }
+        if moved > 0
+            && let Some(event) = &self.step.output_event
+        {
+            signals::raise(event);
         }
         if let Some(error) = full {
             self.step.link.send(&StepMessage::DiskFull(error.to_string()), &[]);
@@ -488,7 +488,7 @@ impl Loop {
 }
 
 /// Word from the spawner, if there is any.
-pub fn read_verdict(socket: BorrowedFd<'_>) -> Option<Verdict> {
+pub(super) fn read_verdict(socket: BorrowedFd<'_>) -> Option<Verdict> {
     let mut buffer = [0u8; 256];
     match seqpacket::recv(socket, &mut buffer) {
         Ok(Received::Message(len, _)) => serde_json::from_slice(&buffer[..len]).ok(),

@@ -23,7 +23,7 @@ use crate::os::{pidfd, proc};
 
 /// Why a step cannot work. What the agent's own start fails with is no error of the step.
 #[derive(Debug, thiserror::Error)]
-pub enum StartError {
+pub(super) enum StartError {
     /// The folder or its records.
     #[error("keep records")]
     Ledger(#[from] LedgerError),
@@ -37,7 +37,7 @@ pub enum StartError {
 
 /// What came of it.
 #[derive(Debug)]
-pub enum Started {
+pub(super) enum Started {
     /// It had ended, or never ran: reported.
     Over,
     /// It runs.
@@ -45,7 +45,7 @@ pub enum Started {
 }
 
 /// Starts, takes over, or reports.
-pub fn start(task: &Task<'_>, mut fds: StepFds) -> Result<Started, StartError> {
+pub(super) fn start(task: &Task<'_>, mut fds: StepFds) -> Result<Started, StartError> {
     let path = task.run_dir.join(task.rank.to_string());
     let dir = InstanceDir::create_locked(&path)?;
     let mut link = Link::new(fds.control.take(), task.steps_socket.clone());

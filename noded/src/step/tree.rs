@@ -10,7 +10,7 @@ use crate::os::{pidfd, proc};
 
 /// How the members of the tree are known.
 #[derive(Debug)]
-pub enum Members {
+pub(super) enum Members {
     /// They are below this process, which is their subreaper.
     BelowUs,
     /// They carry this variable: the agent was taken over, and fell to the spawner.
@@ -19,7 +19,7 @@ pub enum Members {
 
 /// The agent's process.
 #[derive(Debug)]
-pub struct Leader {
+pub(super) struct Leader {
     /// Its pid: pinned until it is reaped, and then not used any more.
     pub pid: i32,
     /// The same as a descriptor.
@@ -59,7 +59,7 @@ impl Members {
 
     /// Signals everybody: the group through its leader while that pins the number, and each
     /// other member by its own descriptor.
-    pub fn signal(&self, leader: &Leader, signal: SignalNumber) {
+    pub(super) fn signal(&self, leader: &Leader, signal: SignalNumber) {
         let group_pinned = matches!(self, Self::BelowUs) && !leader.reaped;
         if group_pinned {
             let _ = pidfd::signal_group(leader.pid, signal);
@@ -81,7 +81,7 @@ impl Members {
     }
 
     /// Who is still alive, by name; zombies are not.
-    pub fn survivors(&self) -> Vec<Survivor> {
+    pub(super) fn survivors(&self) -> Vec<Survivor> {
         self.pids()
             .into_iter()
             .filter(|pid| proc::identity(*pid).is_ok_and(|i| i.state != b'Z'))
@@ -90,7 +90,7 @@ impl Members {
     }
 
     /// Whether anybody is left, for members that are known by their mark.
-    pub fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.survivors().is_empty()
     }
 }

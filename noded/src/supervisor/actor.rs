@@ -17,8 +17,8 @@ use super::instance::{Instance, Process};
 use super::links::{CalledStep, SpawnerLink, serve_spawner, start_spawner};
 use super::views::{InstanceView, RunView, Views};
 use super::{
-    EventKind, INBOX_DEPTH, Input, InstanceEvent, Level, LinkId, NoticeKind, Output, Phase,
-    ProbeReport, RunReport, Settings,
+    EventKind, INBOX_DEPTH, Input, InstanceEvent, Level, NoticeKind, Output, Phase, ProbeReport,
+    RunReport, Settings,
 };
 use crate::ledger::Ledger;
 use crate::msg::{InstanceKey, SpawnerCommand, SpawnerMessage, StepCommand, StepMessage};

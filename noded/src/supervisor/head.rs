@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 use super::actor::{Run, Supervisor, Timer};
 use super::instance::Instance;
 use super::{HeadInput, Output, Refusal};
+use crate::describe;
 use crate::ledger::RunRecord;
 
 /// How many ended runs keep their output.
@@ -162,15 +163,4 @@ impl Supervisor {
         self.tasks.spawn_blocking(move || ledger.prune(RUNS_KEPT));
         tracing::info!(run = %id, "a run is over");
     }
-}
-
-/// An error with its causes, for a message to people.
-pub(super) fn describe(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }

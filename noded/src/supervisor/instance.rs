@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use a2arun_core::ids::{Generation, Incarnation, RequestId};
-use a2arun_core::launch::{InstanceLaunch, Lifecycle, Readiness, Template};
+use a2arun_core::launch::{InstanceLaunch, Readiness, Template};
 use a2arun_core::outcome::{ExitRecord, StopCause};
 use jiff::Timestamp;
 use tokio::task::AbortHandle;
@@ -18,7 +18,7 @@ use crate::msg::InstanceKey;
 
 /// What is kept of an instance.
 #[derive(Debug)]
-pub struct Instance {
+pub(super) struct Instance {
     /// Which.
     pub key: InstanceKey,
     /// `agent[index]`.
@@ -27,8 +27,6 @@ pub struct Instance {
     pub launch: Option<Launch>,
     /// The request that it came with.
     pub request: (Generation, RequestId),
-    /// Task or service.
-    pub lifecycle: Lifecycle,
     /// When it is ready.
     pub readiness: Readiness,
     /// Its main port.
@@ -69,7 +67,7 @@ pub struct Instance {
 
 /// How to spawn it.
 #[derive(Debug, Clone)]
-pub struct Launch {
+pub(super) struct Launch {
     /// The instance's own part; its template index is into `templates`.
     pub instance: InstanceLaunch,
     /// The batch's templates.
@@ -78,7 +76,7 @@ pub struct Launch {
 
 /// Its process.
 #[derive(Debug)]
-pub struct Process {
+pub(super) struct Process {
     /// The pid, pinned while the agent is unreaped.
     pub pid: i32,
     /// The same as a descriptor.
@@ -91,7 +89,7 @@ pub struct Process {
 
 /// That an instance should stop, and how far that is.
 #[derive(Debug, Clone, Copy)]
-pub struct StopOrder {
+pub(super) struct StopOrder {
     /// Who asked.
     pub cause: StopCause,
     /// When everything left is killed.
@@ -104,7 +102,7 @@ pub struct StopOrder {
 
 /// How far noded itself went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Carried {
+pub(super) enum Carried {
     /// Nothing: the step does it.
     Nothing,
     /// The stop signal.
@@ -115,13 +113,12 @@ pub enum Carried {
 
 impl Instance {
     /// One that is about to be spawned.
-    pub fn new(key: InstanceKey, launch: Launch, request: (Generation, RequestId)) -> Self {
+    pub(super) fn new(key: InstanceKey, launch: Launch, request: (Generation, RequestId)) -> Self {
         let template = &launch.templates[launch.instance.template as usize];
         Self {
             key,
             name: launch.instance.name.clone(),
             request,
-            lifecycle: template.lifecycle,
             readiness: template.readiness.clone(),
             port: launch.instance.port,
             address: launch
@@ -150,13 +147,12 @@ impl Instance {
     }
 
     /// One that an earlier noded launched.
-    pub fn recovered(record: SpawnRecord) -> Self {
+    pub(super) fn recovered(record: SpawnRecord) -> Self {
         Self {
             key: record.key,
             name: record.name,
             launch: None,
             request: (record.generation, record.request),
-            lifecycle: record.rules.lifecycle,
             readiness: record.readiness,
             port: record.port,
             address: None,
@@ -184,12 +180,12 @@ impl Instance {
     }
 
     /// Whether it is not over.
-    pub fn is_live(&self) -> bool {
+    pub(super) fn is_live(&self) -> bool {
         self.exit.is_none()
     }
 
     /// As others see it.
-    pub fn report(&self) -> InstanceReport {
+    pub(super) fn report(&self) -> InstanceReport {
         InstanceReport {
             rank: self.key.rank,
             name: self.name.clone(),
@@ -205,7 +201,7 @@ impl Instance {
     }
 
     /// Over: lets go of everything that guarded it.
-    pub fn close(&mut self, exit: ExitRecord) {
+    pub(super) fn close(&mut self, exit: ExitRecord) {
         self.phase = Phase::Exited;
         self.exit = Some(exit);
         self.link = None;

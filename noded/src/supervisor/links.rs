@@ -13,6 +13,7 @@ use tracing::Instrument;
 
 use super::{Input, LinkId, Settings};
 use crate::msg::{Hello, InstanceKey, SpawnerCommand, StepCommand, StepMessage};
+use crate::os::async_fd::register;
 use crate::os::fork::{Fork, close_all_but, fork_single_threaded};
 use crate::os::seqpacket::{self, MESSAGE_MAX_BYTES, Received};
 use crate::spawner;
@@ -50,14 +51,14 @@ impl StepLink {
 }
 
 /// Reads a step's messages until its connection ends.
-pub fn serve_step(
+pub(super) fn serve_step(
     tasks: &mut JoinSet<()>,
     id: LinkId,
     key: InstanceKey,
     socket: OwnedFd,
     inbox: mpsc::Sender<Input>,
 ) -> io::Result<StepLink> {
-    let socket = Arc::new(AsyncFd::with_interest(socket, Interest::READABLE)?);
+    let socket = Arc::new(register(socket, Interest::READABLE)?);
     let link = StepLink { id, socket: socket.clone() };
     let span = tracing::debug_span!("step", run = %key.run, rank = %key.rank);
     tasks.spawn(read_step(id, key, socket, inbox).instrument(span));
@@ -109,7 +110,7 @@ async fn receive<T: serde::de::DeserializeOwned>(
 
 /// Accepts steps that call, and reads their hello.
 pub async fn accept_steps(listener: OwnedFd, inbox: mpsc::Sender<Input>, mut next_link: u64) {
-    let Ok(listener) = AsyncFd::with_interest(listener, Interest::READABLE) else { return };
+    let Ok(listener) = register(listener, Interest::READABLE) else { return };
     let mut greeting = JoinSet::new();
     loop {
         let Ok(mut guard) = listener.readable().await else { return };
@@ -135,7 +136,7 @@ fn is_ours(socket: &OwnedFd) -> bool {
 
 /// Reads the hello and goes on reading.
 async fn greet(id: LinkId, socket: OwnedFd, inbox: mpsc::Sender<Input>) {
-    let Ok(socket) = AsyncFd::with_interest(socket, Interest::READABLE).map(Arc::new) else {
+    let Ok(socket) = register(socket, Interest::READABLE).map(Arc::new) else {
         return;
     };
     let Some((Some(StepMessage::Hello(hello)), fds)) = receive(&socket).await else {
@@ -151,7 +152,7 @@ async fn greet(id: LinkId, socket: OwnedFd, inbox: mpsc::Sender<Input>) {
 
 /// The connection to the spawner.
 #[derive(Debug)]
-pub struct SpawnerLink {
+pub(super) struct SpawnerLink {
     requests: mpsc::Sender<(SpawnerCommand, Vec<OwnedFd>)>,
     writer: tokio::task::JoinHandle<()>,
 }
@@ -161,14 +162,14 @@ impl SpawnerLink {
     ///
     /// # Cancel safety
     /// Not cancel safe: dropped early, the goodbye may not go out.
-    pub async fn goodbye(self) {
+    pub(super) async fn goodbye(self) {
         self.send(SpawnerCommand::Bye, vec![]);
         drop(self.requests);
         let _ = tokio::time::timeout(std::time::Duration::from_millis(500), self.writer).await;
     }
 
     /// Sends a request. Whether there was room.
-    pub fn send(&self, command: SpawnerCommand, fds: Vec<OwnedFd>) -> bool {
+    pub(super) fn send(&self, command: SpawnerCommand, fds: Vec<OwnedFd>) -> bool {
         self.requests.try_send((command, fds)).is_ok()
     }
 }
@@ -190,7 +191,7 @@ pub fn connect_spawner(settings: &Settings) -> io::Result<OwnedFd> {
 }
 
 /// Starts another spawner beside a running runtime: by exec, because this process has threads.
-pub fn start_spawner(settings: &Settings) -> io::Result<OwnedFd> {
+pub(super) fn start_spawner(settings: &Settings) -> io::Result<OwnedFd> {
     let listener = seqpacket::listen(&settings.spawner_socket)?;
     let mut child = Command::new(&settings.exe)
         .arg("spawner")
@@ -204,12 +205,12 @@ pub fn start_spawner(settings: &Settings) -> io::Result<OwnedFd> {
 }
 
 /// Reads and writes the spawner's connection until it ends.
-pub fn serve_spawner(
+pub(super) fn serve_spawner(
     tasks: &mut JoinSet<()>,
     socket: OwnedFd,
     inbox: mpsc::Sender<Input>,
 ) -> io::Result<SpawnerLink> {
-    let socket = Arc::new(AsyncFd::new(socket)?);
+    let socket = Arc::new(register(socket, Interest::READABLE | Interest::WRITABLE)?);
     let (requests, waiting) = mpsc::channel(SPAWNER_DEPTH);
     // Ends with its queue: the link holds the only sender.
     let writer = tokio::spawn(write_spawner(socket.clone(), waiting));

@@ -34,7 +34,7 @@ use crate::os::limits::Nofile;
 use crate::ports::{Conflict, Held, Range, Wanted};
 
 pub use actor::Supervisor;
-pub use links::connect_spawner;
+pub use links::{accept_steps, connect_spawner};
 pub use views::{InstanceView, RunView, Views};
 
 /// How many inputs may wait.
@@ -153,6 +153,8 @@ pub enum Output {
     Events(Vec<InstanceEvent>),
     /// A request is refused.
     Refused(RequestId, Refusal, String),
+    /// It was heard.
+    Pong(u64),
     /// The run is forgotten.
     Released,
 }

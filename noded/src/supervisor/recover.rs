@@ -9,11 +9,11 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::actor::{Run, Supervisor, Timer};
-use super::head::describe;
 use super::instance::Instance;
 use super::launch::nameless;
 use super::views::InstanceView;
 use super::{EventKind, Phase};
+use crate::describe;
 use crate::ledger::{InstanceDir, LedgerError, TryLock};
 
 /// How often a step that holds its folder but has not called is looked at.

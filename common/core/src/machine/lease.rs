@@ -15,7 +15,7 @@ use crate::launch::OrphanPolicy;
 pub type Now = Duration;
 
 /// One head's connection; a new one for each attach.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct HeadId(pub u64);
 
 /// Who holds the run.
