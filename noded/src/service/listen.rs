@@ -1,0 +1,206 @@
+//! Accepting: the unix socket checks the peer's uid, TCP checks a certificate. There is no other
+//! way in, and none without encryption.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use a2arun_rt::tls::{self, TrustDomain};
+use tokio::net::{TcpListener, TcpStream, UnixListener};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::Server;
+
+use a2arun_proto::v1::control_server::ControlServer;
+
+use super::conn::Conn;
+use super::control::ControlService;
+use super::hello::{self, Wants};
+
+/// From the first byte to a finished handshake.
+const HANDSHAKE_LIMIT: Duration = Duration::from_secs(5);
+/// Connections that are still shaking hands, per address.
+const HANDSHAKES_PER_ADDRESS: usize = 32;
+/// Accepted connections that may wait.
+const ACCEPTED_DEPTH: usize = 64;
+/// How often a silent connection is asked whether it is there.
+const KEEPALIVE: Duration = Duration::from_secs(10);
+
+/// What TLS needs.
+#[derive(Clone)]
+pub struct Tls {
+    /// Does handshakes.
+    pub acceptor: TlsAcceptor,
+    /// Whose certificates count.
+    pub domain: TrustDomain,
+}
+
+impl std::fmt::Debug for Tls {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Tls").field("domain", &self.domain).finish_non_exhaustive()
+    }
+}
+
+/// Listens on a unix socket, 0600, replacing what an earlier noded left. The caller holds the
+/// lock of the state folder.
+pub fn unix_listener(path: &Path) -> io::Result<UnixListener> {
+    match std::fs::remove_file(path) {
+        Ok(()) => {}
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+        Err(e) => return Err(e),
+    }
+    let listener = UnixListener::bind(path)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
+    Ok(listener)
+}
+
+/// Listens on a TCP port.
+pub async fn tcp_listener(address: SocketAddr) -> io::Result<TcpListener> {
+    TcpListener::bind(address).await
+}
+
+/// Accepts from a unix socket; whoever is not our own user is dropped before a byte is read.
+pub(super) async fn accept_unix(listener: UnixListener, accepted: mpsc::Sender<io::Result<Conn>>) {
+    let own = rustix::process::geteuid().as_raw();
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => match stream.peer_cred() {
+                Ok(cred) if cred.uid() == own => {
+                    if accepted.send(Ok(Conn::unix(stream))).await.is_err() {
+                        return;
+                    }
+                }
+                Ok(cred) => tracing::warn!(uid = cred.uid(), "refused a process of another user"),
+                Err(error) => tracing::warn!(%error, "refused a connection without a user"),
+            },
+            Err(error) => pause(&error).await,
+        }
+    }
+}
+
+/// Out of descriptors, most likely: accepting again at once would only spin.
+async fn pause(error: &io::Error) {
+    tracing::warn!(%error, "cannot accept a connection");
+    tokio::time::sleep(Duration::from_millis(50)).await;
+}
+
+/// Accepts from TCP, finds out what each client wants, and hands it to the right thread.
+pub(super) async fn accept_tcp(
+    listener: TcpListener,
+    tls: Tls,
+    control: mpsc::Sender<io::Result<Conn>>,
+    bulk: mpsc::Sender<std::net::TcpStream>,
+) {
+    let mut shaking: JoinSet<IpAddr> = JoinSet::new();
+    let mut by_address: HashMap<IpAddr, usize> = HashMap::new();
+    loop {
+        let accepted = listener.accept().await;
+        while let Some(done) = shaking.try_join_next() {
+            if let Ok(ip) = done
+                && let Some(count) = by_address.get_mut(&ip)
+            {
+                *count -= 1;
+            }
+        }
+        by_address.retain(|_, count| *count > 0);
+        let (stream, address) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                pause(&error).await;
+                continue;
+            }
+        };
+        let count = by_address.entry(address.ip()).or_default();
+        if *count >= HANDSHAKES_PER_ADDRESS {
+            tracing::warn!(%address, "too many handshakes at once from this address");
+            continue;
+        }
+        *count += 1;
+        let (tls, control, bulk) = (tls.clone(), control.clone(), bulk.clone());
+        shaking.spawn(async move {
+            let greeted = greet(stream, address, tls, control, bulk);
+            match tokio::time::timeout(HANDSHAKE_LIMIT, greeted).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::warn!(%address, %error, "refused a connection"),
+                Err(_) => tracing::warn!(%address, "refused a connection: handshake too slow"),
+            }
+            address.ip()
+        });
+    }
+}
+
+async fn greet(
+    stream: TcpStream,
+    address: SocketAddr,
+    tls: Tls,
+    control: mpsc::Sender<io::Result<Conn>>,
+    bulk: mpsc::Sender<std::net::TcpStream>,
+) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    match hello::wants(&stream).await? {
+        Wants::Bulk => {
+            let _ = bulk.send(stream.into_std()?).await;
+        }
+        Wants::Control => {
+            let conn = shake_hands(stream, address, &tls).await?;
+            let _ = control.send(Ok(conn)).await;
+        }
+    }
+    Ok(())
+}
+
+/// The handshake, and the role in the certificate.
+pub(super) async fn shake_hands(
+    stream: TcpStream,
+    address: SocketAddr,
+    tls: &Tls,
+) -> io::Result<Conn> {
+    let stream = tls.acceptor.accept(stream).await?;
+    let certs = stream.get_ref().1.peer_certificates().unwrap_or_default();
+    let role = tls::peer_role(certs, &tls.domain)
+        .map_err(|e| io::Error::new(io::ErrorKind::PermissionDenied, e))?;
+    tracing::debug!(%address, ?role, "a client has come");
+    Ok(Conn::tls(stream, role))
+}
+
+/// The settings that both services' servers share. `window` is how many bytes may be under way.
+pub(super) fn server(window: u32) -> Server {
+    Server::builder()
+        .initial_stream_window_size(window)
+        .initial_connection_window_size(window)
+        .max_frame_size(256 * 1024)
+        .http2_keepalive_interval(Some(KEEPALIVE))
+        .http2_keepalive_timeout(Some(KEEPALIVE))
+        .tcp_nodelay(true)
+}
+
+/// Serves the control service on the unix socket and, where there is one, on TCP, until
+/// `shutdown` is done.
+///
+/// # Errors
+/// When the transport itself fails.
+pub async fn serve_control(
+    unix: UnixListener,
+    tcp: Option<(TcpListener, Tls, mpsc::Sender<std::net::TcpStream>)>,
+    service: ControlService,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), tonic::transport::Error> {
+    let (accepted, connections) = mpsc::channel(ACCEPTED_DEPTH);
+    let mut acceptors = JoinSet::new();
+    acceptors.spawn(accept_unix(unix, accepted.clone()));
+    if let Some((listener, tls, bulk)) = tcp {
+        acceptors.spawn(accept_tcp(listener, tls, accepted, bulk));
+    }
+    let service = ControlServer::from_arc(Arc::new(service))
+        .max_decoding_message_size(a2arun_proto::MESSAGE_MAX_BYTES);
+    server(1024 * 1024)
+        .add_service(service)
+        .serve_with_incoming_shutdown(ReceiverStream::new(connections), shutdown)
+        .await
+}

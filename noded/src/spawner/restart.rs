@@ -1,0 +1,87 @@
+//! Starting noded again where no service manager does.
+
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::msg::Restart;
+
+/// The first wait.
+const FIRST: Duration = Duration::from_millis(50);
+/// The longest.
+const MAX: Duration = Duration::from_secs(5);
+
+/// When and how noded is started again.
+#[derive(Debug)]
+pub(super) struct Restarter {
+    command: Option<Restart>,
+    at: Option<Instant>,
+    wait: Duration,
+    child: Option<Child>,
+    met: bool,
+}
+
+impl Default for Restarter {
+    fn default() -> Self {
+        Self { command: None, at: None, wait: FIRST, child: None, met: false }
+    }
+}
+
+impl Restarter {
+    /// noded has introduced itself: it works, so the next wait is the first again.
+    pub(super) fn met(&mut self, command: Option<Restart>) {
+        self.command = command;
+        self.wait = FIRST;
+        self.at = None;
+        self.met = true;
+    }
+
+    /// Whether any noded has ever come.
+    pub(super) fn was_met(&self) -> bool {
+        self.met
+    }
+
+    /// Whether noded will be started again.
+    pub(super) fn is_armed(&self) -> bool {
+        self.command.is_some()
+    }
+
+    /// Whoever starts noded next, it is not this.
+    pub(super) fn disarm(&mut self) {
+        self.command = None;
+        self.at = None;
+    }
+
+    /// noded is gone.
+    pub(super) fn lost(&mut self, now: Instant) {
+        if self.command.is_some() {
+            self.at = Some(now + self.wait);
+        }
+    }
+
+    /// How long until there is something to do.
+    pub(super) fn wait(&self, now: Instant) -> Option<Duration> {
+        self.at.map(|at| at.saturating_duration_since(now))
+    }
+
+    /// Starts noded if it is time, and looks after one that was started.
+    pub(super) fn run(&mut self, now: Instant, connected: bool) {
+        if connected || self.at.is_none_or(|at| at > now) {
+            return;
+        }
+        let Some(restart) = &self.command else { return };
+        self.wait = (self.wait * 2).min(MAX);
+        // Should this one end before it says hello, the next try comes by itself.
+        self.at = Some(now + self.wait);
+        if self.child.as_mut().is_some_and(|c| matches!(c.try_wait(), Ok(None))) {
+            return;
+        }
+        let started = Command::new(&restart.exe).args(&restart.args).stdin(Stdio::null()).spawn();
+        match started {
+            Ok(child) => self.child = Some(child),
+            Err(error) => super::say(&format!(
+                "a2arun-spawner: cannot start {} again: {error}",
+                restart.exe.display()
+            )),
+        }
+    }
+}

@@ -1,0 +1,303 @@
+//! The steps that were forked here, what is guarded for them, and what fell to the spawner.
+
+use std::collections::{HashMap, VecDeque};
+use std::fs::File;
+use std::io::{self, Read, Seek};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use a2arun_core::ids::{Rank, RunId};
+use a2arun_core::outcome::WaitStatus;
+
+use super::ByKey;
+use crate::ledger::{InstanceDir, SpawnRecord};
+use crate::msg::{FdRole, InstanceKey, Verdict, Work, WorkItem};
+use crate::os::fork::{Fork, close_all_but, fork_single_threaded};
+use crate::os::wait::{Reap, peek_any, reap_any};
+use crate::os::{proc, seqpacket, signals};
+use crate::step::{self, StepFds, Task};
+
+/// How many agents that ended under no step are remembered.
+const ORPHANS_MAX: usize = 4096;
+
+/// The reading ends of an instance's output.
+#[derive(Debug, Default)]
+struct Guard {
+    out: Option<OwnedFd>,
+    err: Option<OwnedFd>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    key: InstanceKey,
+    guard: Guard,
+}
+
+/// An agent that ended after its step had died.
+#[derive(Debug)]
+struct Orphan {
+    pid: i32,
+    start_ticks: u64,
+    status: WaitStatus,
+}
+
+/// All of them.
+#[derive(Debug)]
+pub(super) struct Steps {
+    by_pid: HashMap<i32, Entry>,
+    /// Kept for instances whose step died, or belongs to an earlier spawner.
+    guards: ByKey<Guard>,
+    abandoned: Vec<InstanceKey>,
+    orphans: VecDeque<Orphan>,
+    /// Steps that took an agent over, by the agent's pid.
+    adopters: HashMap<i32, OwnedFd>,
+    output_event: Option<OwnedFd>,
+    null: OwnedFd,
+}
+
+/// What came of a spawn request.
+#[derive(Debug, Default)]
+pub(super) struct Forked {
+    /// Steps that run.
+    pub started: Vec<(InstanceKey, i32)>,
+    /// Steps that could not be forked, and why.
+    pub failed: Vec<(InstanceKey, String)>,
+}
+
+impl Steps {
+    /// None yet.
+    pub(super) fn new() -> io::Result<Self> {
+        let null = File::options().read(true).write(true).open("/dev/null")?;
+        Ok(Self {
+            by_pid: HashMap::new(),
+            guards: HashMap::new(),
+            abandoned: Vec::new(),
+            orphans: VecDeque::new(),
+            adopters: HashMap::new(),
+            output_event: None,
+            null: null.into(),
+        })
+    }
+
+    /// Whether no step runs.
+    pub(super) fn is_empty(&self) -> bool {
+        self.by_pid.is_empty()
+    }
+
+    /// What steps raise from now on.
+    pub(super) fn set_output_event(&mut self, event: Option<OwnedFd>) {
+        self.output_event = event;
+    }
+
+    /// Takes the list of instances whose step died while nobody could be told.
+    pub(super) fn abandoned(&mut self) -> Vec<InstanceKey> {
+        std::mem::take(&mut self.abandoned)
+    }
+
+    /// Keeps descriptors for an instance.
+    pub(super) fn guard(&mut self, key: InstanceKey, fds: Vec<OwnedFd>) {
+        let mut fds = fds.into_iter();
+        let guard = Guard { out: fds.next(), err: fds.next() };
+        match self.by_pid.values_mut().find(|e| e.key == key) {
+            Some(entry) => entry.guard = guard,
+            None => {
+                self.guards.insert(key, guard);
+            }
+        }
+    }
+
+    /// Forks the steps of a request: a memfd with the work, then each item's descriptors.
+    pub(super) fn start(&mut self, fds: Vec<OwnedFd>) -> Forked {
+        let mut fds = fds.into_iter();
+        let mut forked = Forked::default();
+        let work = match fds.next().map(read_work) {
+            Some(Ok(work)) => work,
+            Some(Err(error)) => {
+                super::say(&format!("a2arun-spawner: unreadable spawn request: {error}"));
+                return forked;
+            }
+            None => return forked,
+        };
+        for item in &work.items {
+            let own: Vec<(FdRole, OwnedFd)> = item.fds.iter().copied().zip(fds.by_ref()).collect();
+            let key = InstanceKey { run: RunId::clone(&work.run.run), rank: item.rank };
+            match self.start_one(&work, item, &key, own) {
+                Ok(pid) => forked.started.push((key, pid)),
+                Err(error) => forked.failed.push((key, error.to_string())),
+            }
+        }
+        forked
+    }
+
+    fn start_one(
+        &mut self,
+        work: &Work,
+        item: &WorkItem,
+        key: &InstanceKey,
+        own: Vec<(FdRole, OwnedFd)>,
+    ) -> io::Result<i32> {
+        let mut fds = sort_fds(own);
+        // What was guarded here is the same pipe that noded sends again, or all that is left.
+        let mut guard = self.guards.remove(key).unwrap_or_default();
+        for (reader, kept) in
+            [(&mut fds.out_reader, &mut guard.out), (&mut fds.err_reader, &mut guard.err)]
+        {
+            if reader.is_some() {
+                *kept = reader.as_ref().map(OwnedFd::try_clone).transpose()?;
+            } else {
+                *reader = kept.as_ref().map(OwnedFd::try_clone).transpose()?;
+            }
+        }
+        if let Some(record) = running_record(&work.run_dir, item.rank) {
+            fds.verdicts = Some(self.verdicts_for(&record)?);
+        }
+        match fork_single_threaded()? {
+            Fork::Parent(pid) => {
+                self.by_pid.insert(pid, Entry { key: key.clone(), guard });
+                Ok(pid)
+            }
+            Fork::Child => {
+                fds.output_event = self.output_event.as_ref().and_then(|f| f.try_clone().ok());
+                fds.null = self.null.try_clone().ok();
+                become_step(work, item, fds)
+            }
+        }
+    }
+
+    /// The socket over which a step hears how an agent ended that this process will reap, or
+    /// has reaped.
+    fn verdicts_for(&mut self, record: &SpawnRecord) -> io::Result<OwnedFd> {
+        let (ours, theirs) = seqpacket::pair()?;
+        let (pid, ticks) = (record.spawned.pid, record.spawned.start_ticks);
+        let known = self.orphans.iter().position(|o| o.pid == pid && o.start_ticks == ticks);
+        match known.and_then(|i| self.orphans.remove(i)) {
+            Some(orphan) => tell(&ours, orphan.status),
+            None => {
+                self.adopters.insert(pid, ours);
+            }
+        }
+        Ok(theirs)
+    }
+
+    /// Reaps what has ended; returns the steps that had not finished.
+    pub(super) fn reap(&mut self) -> Vec<(InstanceKey, i32)> {
+        let mut died = Vec::new();
+        while let Ok(Some(pid)) = peek_any() {
+            // Read while it is a zombie: afterwards the pid may be somebody else's.
+            let identity = proc::identity(pid).ok();
+            let Ok(Reap::One(reaped)) = reap_any() else { break };
+            if reaped.pid != pid {
+                // Another ended in between; its identity is gone, its pid is enough for a step.
+                self.ended(reaped.pid, None, reaped.status, &mut died);
+                continue;
+            }
+            self.ended(pid, identity.map(|i| i.start_ticks), reaped.status, &mut died);
+        }
+        died
+    }
+
+    fn ended(
+        &mut self,
+        pid: i32,
+        start_ticks: Option<u64>,
+        status: WaitStatus,
+        died: &mut Vec<(InstanceKey, i32)>,
+    ) {
+        if let Some(entry) = self.by_pid.remove(&pid) {
+            if status != WaitStatus::Exited(step::DONE) {
+                self.guards.insert(entry.key.clone(), entry.guard);
+                self.abandoned.push(entry.key.clone());
+                died.push((entry.key, pid));
+            }
+            return;
+        }
+        if let Some(step) = self.adopters.remove(&pid) {
+            tell(&step, status);
+        } else if let Some(start_ticks) = start_ticks {
+            if self.orphans.len() == ORPHANS_MAX {
+                self.orphans.pop_front();
+            }
+            self.orphans.push_back(Orphan { pid, start_ticks, status });
+        }
+    }
+}
+
+fn tell(step: &OwnedFd, status: WaitStatus) {
+    if let Ok(bytes) = serde_json::to_vec(&Verdict { status }) {
+        let _ = seqpacket::send(step, &bytes, &[]);
+    }
+}
+
+fn read_work(memfd: OwnedFd) -> io::Result<Work> {
+    let mut file = File::from(memfd);
+    file.rewind()?;
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes)?;
+    Ok(serde_json::from_slice(&bytes)?)
+}
+
+/// The record of an agent that may run: whoever starts a step for it takes it over.
+fn running_record(run_dir: &Path, rank: Rank) -> Option<SpawnRecord> {
+    let path = run_dir.join(rank.to_string());
+    if !path.is_dir() {
+        return None;
+    }
+    InstanceDir::open(&path).ok()?.spawn().ok()?
+}
+
+fn sort_fds(own: Vec<(FdRole, OwnedFd)>) -> StepFds {
+    let mut fds = StepFds::default();
+    for (role, fd) in own {
+        let place = match role {
+            FdRole::Control => &mut fds.control,
+            FdRole::OutReader => &mut fds.out_reader,
+            FdRole::OutWriter => &mut fds.out_writer,
+            FdRole::ErrReader => &mut fds.err_reader,
+            FdRole::ErrWriter => &mut fds.err_writer,
+            FdRole::InReader => &mut fds.in_reader,
+            FdRole::InWriter => &mut fds.in_writer,
+            FdRole::Port => {
+                fds.ports.push(fd);
+                continue;
+            }
+        };
+        *place = Some(fd);
+    }
+    fds
+}
+
+/// The child's side of the fork.
+fn become_step(work: &Work, item: &WorkItem, fds: StepFds) -> ! {
+    let named = [
+        &fds.control,
+        &fds.out_reader,
+        &fds.out_writer,
+        &fds.err_reader,
+        &fds.err_writer,
+        &fds.in_reader,
+        &fds.in_writer,
+        &fds.output_event,
+        &fds.verdicts,
+        &fds.null,
+    ];
+    let named = named.into_iter().flatten().map(AsFd::as_fd);
+    let ports = fds.ports.iter().map(AsFd::as_fd);
+    let mut keep: Vec<i32> = named.chain(ports).map(|fd: BorrowedFd<'_>| fd.as_raw_fd()).collect();
+    close_all_but(&mut keep);
+    signals::set_name(c"a2arun-step");
+    let _ = signals::become_subreaper();
+    let task = Task {
+        run: &work.run,
+        run_dir: work.run_dir.clone(),
+        generation: work.generation,
+        request: work.request,
+        rank: item.rank,
+        launch: item.launch.as_ref().and_then(|launch| {
+            let template = work.templates.get(usize::try_from(launch.template).ok()?)?;
+            Some((launch, template))
+        }),
+        nofile: work.nofile,
+        steps_socket: work.steps_socket.clone(),
+    };
+    step::main(&task, fds)
+}

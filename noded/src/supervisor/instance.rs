@@ -1,0 +1,218 @@
+//! An instance in noded's memory: what its step said last, and the descriptors that guard it.
+
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+use a2arun_core::ids::{Generation, Incarnation, RequestId};
+use a2arun_core::launch::{InstanceLaunch, Readiness, Template};
+use a2arun_core::outcome::{ExitRecord, StopCause};
+use jiff::Timestamp;
+use tokio::task::AbortHandle;
+use tokio::time::Instant;
+
+use super::links::StepLink;
+use super::{InstanceReport, Level, Phase};
+use crate::ledger::SpawnRecord;
+use crate::msg::InstanceKey;
+
+/// What is kept of an instance.
+#[derive(Debug)]
+pub(super) struct Instance {
+    /// Which.
+    pub key: InstanceKey,
+    /// `agent[index]`.
+    pub name: String,
+    /// How to spawn it, until it is known to be; `None` for one that another noded launched.
+    pub launch: Option<Launch>,
+    /// The request that it came with.
+    pub request: (Generation, RequestId),
+    /// When it is ready.
+    pub readiness: Readiness,
+    /// Its main port.
+    pub port: Option<u16>,
+    /// The address it was told, to look at beside loopback.
+    pub address: Option<String>,
+    /// How long its stop may take.
+    pub grace: Duration,
+    /// Where it is.
+    pub phase: Phase,
+    /// Which spawn.
+    pub incarnation: Incarnation,
+    /// Its process.
+    pub process: Option<Process>,
+    /// The reading ends of its output: the second guard.
+    pub guard: Option<(OwnedFd, OwnedFd)>,
+    /// The writing end of its standard input.
+    pub stdin: Option<OwnedFd>,
+    /// Its step.
+    pub link: Option<StepLink>,
+    /// When it became ready.
+    pub ready: Option<Timestamp>,
+    /// How much was seen of that.
+    pub level: Option<Level>,
+    /// What the last look at it saw.
+    pub last_probe: Option<String>,
+    /// How it ended.
+    pub exit: Option<ExitRecord>,
+    /// How often its step was replaced.
+    pub adoptions: u32,
+    /// Steps that died before they said anything, in a row.
+    pub stillborn: u32,
+    /// That it should stop.
+    pub stop: Option<StopOrder>,
+    /// Its probe.
+    pub probe: Option<AbortHandle>,
+}
+
+/// How to spawn it.
+#[derive(Debug, Clone)]
+pub(super) struct Launch {
+    /// The instance's own part; its template index is into `templates`.
+    pub instance: InstanceLaunch,
+    /// The batch's templates.
+    pub templates: Arc<Vec<Template>>,
+}
+
+/// Its process.
+#[derive(Debug)]
+pub(super) struct Process {
+    /// The pid, pinned while the agent is unreaped.
+    pub pid: i32,
+    /// The same as a descriptor.
+    pub pidfd: Option<OwnedFd>,
+    /// When it was spawned.
+    pub started: Timestamp,
+    /// Whether exec succeeded.
+    pub running: bool,
+}
+
+/// That an instance should stop, and how far that is.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct StopOrder {
+    /// Who asked.
+    pub cause: StopCause,
+    /// When everything left is killed.
+    pub kill_at: Instant,
+    /// Whether the step has said that it is at it.
+    pub heard: bool,
+    /// What noded did itself because the step did not answer.
+    pub carried: Carried,
+}
+
+/// How far noded itself went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Carried {
+    /// Nothing: the step does it.
+    Nothing,
+    /// The stop signal.
+    Signal,
+    /// SIGKILL.
+    Kill,
+}
+
+impl Instance {
+    /// One that is about to be spawned.
+    pub(super) fn new(key: InstanceKey, launch: Launch, request: (Generation, RequestId)) -> Self {
+        let template = &launch.templates[launch.instance.template as usize];
+        Self {
+            key,
+            name: launch.instance.name.clone(),
+            request,
+            readiness: template.readiness.clone(),
+            port: launch.instance.port,
+            address: launch
+                .instance
+                .env
+                .get("AGENT_HOST")
+                .or_else(|| template.env.get("AGENT_HOST"))
+                .cloned(),
+            grace: template.stop.grace,
+            phase: Phase::Starting,
+            incarnation: Incarnation(1),
+            process: None,
+            guard: None,
+            stdin: None,
+            link: None,
+            ready: None,
+            level: None,
+            last_probe: None,
+            exit: None,
+            adoptions: 0,
+            stillborn: 0,
+            stop: None,
+            probe: None,
+            launch: Some(launch),
+        }
+    }
+
+    /// One that an earlier noded launched.
+    pub(super) fn recovered(record: SpawnRecord) -> Self {
+        Self {
+            key: record.key,
+            name: record.name,
+            launch: None,
+            request: (record.generation, record.request),
+            readiness: record.readiness,
+            port: record.port,
+            address: None,
+            grace: record.rules.stop.grace,
+            phase: Phase::Starting,
+            incarnation: record.spawned.incarnation,
+            process: Some(Process {
+                pid: record.spawned.pid,
+                pidfd: None,
+                started: record.spawned.at,
+                running: true,
+            }),
+            guard: None,
+            stdin: None,
+            link: None,
+            ready: None,
+            level: None,
+            last_probe: None,
+            exit: None,
+            adoptions: 0,
+            stillborn: 0,
+            stop: None,
+            probe: None,
+        }
+    }
+
+    /// Whether it is not over.
+    pub(super) fn is_live(&self) -> bool {
+        self.exit.is_none()
+    }
+
+    /// As others see it.
+    pub(super) fn report(&self) -> InstanceReport {
+        InstanceReport {
+            rank: self.key.rank,
+            name: self.name.clone(),
+            incarnation: self.incarnation,
+            phase: self.phase,
+            pid: self.process.as_ref().filter(|_| self.is_live()).map(|p| p.pid),
+            started: self.process.as_ref().map(|p| p.started),
+            ready: self.ready,
+            level: self.level,
+            exit: self.exit.clone(),
+            adoptions: self.adoptions,
+        }
+    }
+
+    /// Over: lets go of everything that guarded it.
+    pub(super) fn close(&mut self, exit: ExitRecord) {
+        self.phase = Phase::Exited;
+        self.exit = Some(exit);
+        self.link = None;
+        self.guard = None;
+        self.stdin = None;
+        self.launch = None;
+        if let Some(process) = &mut self.process {
+            process.pidfd = None;
+        }
+        if let Some(probe) = self.probe.take() {
+            probe.abort();
+        }
+    }
+}

@@ -1,0 +1,270 @@
+//! Launch requests become spawn requests: pipes, sockets and a memfd for the spawner. A step that
+//! died is replaced the same way.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use a2arun_core::ids::{Incarnation, Rank};
+use a2arun_core::launch::{LaunchBatch, RunIdentity, Template};
+use a2arun_core::outcome::{ExitReason, ExitRecord, Proof};
+use jiff::Timestamp;
+use rustix::pipe::{PipeFlags, pipe_with};
+use tokio::time::Instant;
+
+use super::actor::{Run, Supervisor, Timer};
+use super::instance::{Instance, Launch};
+use super::links::serve_step;
+use super::views::InstanceView;
+use super::{EventKind, LinkId, NoticeKind, Output, Refusal};
+use crate::msg::{FdRole, InstanceKey, SpawnerCommand, Work, WorkItem};
+use crate::os::seqpacket;
+
+/// Descriptors that noded holds for a live instance: its step's connection, the pidfd, two
+/// reading ends, and its standard input where that is kept.
+const FDS_AN_INSTANCE: u64 = 5;
+/// Descriptors that are ours whatever we supervise.
+const FDS_OWN: u64 = 128;
+/// Descriptors of one spawn message, below the kernel's limit of 253.
+const FDS_A_MESSAGE: usize = 240;
+/// A step that dies this often before it says anything is not tried again.
+const STILLBORN_MAX: u32 = 5;
+/// How long to wait before a step is replaced once that is so, for an agent that runs.
+const REPLACE_LATER: std::time::Duration = std::time::Duration::from_secs(1);
+
+/// One message to the spawner in the making.
+struct Message {
+    work: Work,
+    fds: Vec<OwnedFd>,
+}
+
+impl Supervisor {
+    /// Carries a launch request out. A replay starts nothing twice (promise P1).
+    pub(super) fn launch(&mut self, run: &mut Run, batch: LaunchBatch) {
+        if batch.generation < run.generation {
+            let message =
+                format!("generation {} is older than {}", batch.generation, run.generation);
+            run.answer(Output::Refused(batch.request, Refusal::Stale, message));
+            return;
+        }
+        let new: Vec<_> = batch
+            .instances
+            .into_iter()
+            .filter(|i| match run.instances.get(&i.rank) {
+                Some(known) => {
+                    known.request < (batch.generation, batch.request) && !known.is_live()
+                }
+                None => true,
+            })
+            .collect();
+        if let Err(message) = self.check_room(new.len()) {
+            run.answer(Output::Refused(batch.request, Refusal::Capacity, message));
+            return;
+        }
+        let mut templates = batch.templates;
+        for template in &mut templates {
+            self.add_host_env(template);
+        }
+        let templates = Arc::new(templates);
+        let mut ranks = Vec::with_capacity(new.len());
+        for instance in new {
+            let rank = instance.rank;
+            let key = InstanceKey { run: run.identity.run.clone(), rank };
+            let launch = Launch { instance, templates: templates.clone() };
+            run.instances
+                .insert(rank, Instance::new(key, launch, (batch.generation, batch.request)));
+            run.views.push(InstanceView { rank, incarnation: Incarnation(1), ended: None });
+            ranks.push(rank);
+        }
+        run.views_changed = true;
+        self.start_steps(run, &ranks);
+    }
+
+    /// Whether this process may hold the descriptors of so many more instances.
+    fn check_room(&self, new: usize) -> Result<(), String> {
+        let live = u64::try_from(self.live_instances()).unwrap_or(u64::MAX);
+        let new = u64::try_from(new).unwrap_or(u64::MAX);
+        let limit = self.settings.nofile_now;
+        let need = live.saturating_add(new) * FDS_AN_INSTANCE + FDS_OWN;
+        if need <= limit {
+            return Ok(());
+        }
+        let fits = limit.saturating_sub(FDS_OWN + live * FDS_AN_INSTANCE) / FDS_AN_INSTANCE;
+        Err(format!(
+            "{new} more instances need {need} open files and noded may have {limit} (ulimit -Hn); \
+             {fits} more would fit: raise the limit, or use more hosts"
+        ))
+    }
+
+    fn add_host_env(&self, template: &mut Template) {
+        if !template.host_env {
+            return;
+        }
+        for (name, value) in &self.settings.host_env {
+            template.env.entry(name.clone()).or_insert_with(|| value.clone());
+        }
+        template.host_env = false;
+    }
+
+    /// Starts steps for instances that have none: with pipes of their own for new ones, with the
+    /// guarded ones for those whose agent may run.
+    pub(super) fn start_steps(&mut self, run: &mut Run, ranks: &[Rank]) {
+        let mut message: Option<Message> = None;
+        for rank in ranks {
+            let Some(instance) = run.instances.get(rank).filter(|i| i.is_live()) else { continue };
+            // Templates of different batches do not share a message.
+            let templates = instance.launch.as_ref().map(|l| l.templates.clone());
+            let request = instance.request;
+            let differs = message.as_ref().is_some_and(|m| {
+                (m.work.generation, m.work.request) != request || m.fds.len() > FDS_A_MESSAGE - 12
+            });
+            if differs {
+                self.send_work(run, message.take());
+            }
+            let message = message.get_or_insert_with(|| Message {
+                work: Work {
+                    run: run.identity.clone(),
+                    run_dir: self.ledger.run_dir(&run.identity.run),
+                    generation: request.0,
+                    request: request.1,
+                    nofile: self.settings.nofile_before,
+                    steps_socket: self.settings.steps_socket.clone(),
+                    templates: templates.map_or_else(Vec::new, |t| t.to_vec()),
+                    items: Vec::new(),
+                },
+                fds: Vec::new(),
+            });
+            if let Err(error) = self.add_item(run, *rank, message) {
+                self.never_started(run, *rank, &format!("cannot make its pipes: {error}"));
+            }
+        }
+        self.send_work(run, message);
+    }
+
+    fn add_item(&mut self, run: &mut Run, rank: Rank, message: &mut Message) -> io::Result<()> {
+        let Some(instance) = run.instances.get_mut(&rank) else { return Ok(()) };
+        let (ours, theirs) = seqpacket::pair()?;
+        let mut own = vec![(FdRole::Control, theirs)];
+        let spawned = instance.process.is_some();
+        if !spawned {
+            if instance.guard.is_none() {
+                let flags = PipeFlags::CLOEXEC;
+                let (out_reader, out_writer) = pipe_with(flags)?;
+                let (err_reader, err_writer) = pipe_with(flags)?;
+                own.push((FdRole::OutWriter, out_writer));
+                own.push((FdRole::ErrWriter, err_writer));
+                instance.guard = Some((out_reader, err_reader));
+            }
+            own.extend(self.ports.take(&instance.key).into_iter().map(|fd| (FdRole::Port, fd)));
+            if instance.launch.as_ref().is_some_and(|l| l.instance.stdin) {
+                let (reader, writer) = pipe_with(PipeFlags::CLOEXEC)?;
+                own.push((FdRole::InReader, reader));
+                own.push((FdRole::InWriter, writer.try_clone()?));
+                instance.stdin = Some(writer);
+            }
+        } else if let Some(stdin) = &instance.stdin {
+            own.push((FdRole::InWriter, stdin.try_clone()?));
+        }
+        if let Some((out, err)) = &instance.guard {
+            own.push((FdRole::OutReader, out.try_clone()?));
+            own.push((FdRole::ErrReader, err.try_clone()?));
+        }
+        self.next_link += 1;
+        let id = LinkId(self.next_link);
+        let link = serve_step(&mut self.tasks, id, instance.key.clone(), ours, self.inbox.clone())?;
+        instance.link = Some(link);
+        let (roles, fds): (Vec<_>, Vec<_>) = own.into_iter().unzip();
+        message.work.items.push(WorkItem {
+            launch: instance.launch.as_ref().map(|l| l.instance.clone()),
+            rank,
+            fds: roles,
+        });
+        message.fds.extend(fds);
+        Ok(())
+    }
+
+    fn send_work(&mut self, run: &mut Run, message: Option<Message>) {
+        let Some(message) = message.filter(|m| !m.work.items.is_empty()) else { return };
+        let ranks: Vec<Rank> = message.work.items.iter().map(|i| i.rank).collect();
+        let sent = match (&self.spawner, memfd(&message.work)) {
+            (Some(spawner), Ok(memfd)) => {
+                let fds = std::iter::once(memfd).chain(message.fds).collect();
+                if spawner.send(SpawnerCommand::Spawn, fds) {
+                    Ok(())
+                } else {
+                    Err("the spawner does not take requests".to_owned())
+                }
+            }
+            // Their connections close with the message: they are started again with the next
+            // spawner, which is on its way.
+            (None, Ok(_)) => Ok(()),
+            (_, Err(error)) => Err(format!("cannot make a memfd: {error}")),
+        };
+        if let Err(why) = sent {
+            for rank in ranks {
+                self.never_started(run, rank, &why);
+            }
+        }
+    }
+
+    /// An instance whose process never came to be.
+    pub(super) fn never_started(&mut self, run: &mut Run, rank: Rank, why: &str) {
+        let exit = ExitRecord::spawn_failed(why.to_owned(), Timestamp::now());
+        self.exited(run, rank, exit);
+    }
+
+    /// The step of a live instance is gone: another takes over.
+    pub(super) fn step_lost(&mut self, run: &mut Run, rank: Rank) {
+        let Some(instance) = run.instances.get_mut(&rank).filter(|i| i.is_live()) else { return };
+        instance.link = None;
+        instance.stillborn += 1;
+        if instance.stillborn <= STILLBORN_MAX {
+            if self.spawner.is_none() {
+                self.waiting_for_spawner.push(instance.key.clone());
+                return;
+            }
+            self.start_steps(run, &[rank]);
+        } else if instance.process.is_some() {
+            let at = Instant::now() + REPLACE_LATER;
+            let key = instance.key.clone();
+            self.timers.set(at, Timer::Replace(key));
+        } else {
+            self.never_started(run, rank, "its step cannot start (noded's log says why)");
+        }
+    }
+
+    /// A step that took an agent over says so.
+    pub(super) fn note_adoption(&mut self, run: &mut Run, rank: Rank) {
+        let Some(instance) = run.instances.get_mut(&rank) else { return };
+        instance.adoptions += 1;
+        let pid = instance.process.as_ref().map_or(0, |p| p.pid);
+        let text = format!("its step died and was replaced; the agent (pid {pid}) goes on");
+        run.event(rank, EventKind::Notice(NoticeKind::StepReplaced, text));
+    }
+
+    /// An instance of which neither a step nor an end is known, and none can be.
+    pub(super) fn unknown_exit(why: &str) -> ExitRecord {
+        let mut exit = ExitRecord::spawn_failed(why.to_owned(), Timestamp::now());
+        (exit.reason, exit.proof) = (ExitReason::Unknown, Proof::Weak);
+        exit
+    }
+}
+
+fn memfd(work: &Work) -> io::Result<OwnedFd> {
+    let fd = rustix::fs::memfd_create("spawn", rustix::fs::MemfdFlags::CLOEXEC)?;
+    let mut file = File::from(fd);
+    file.write_all(&serde_json::to_vec(work)?)?;
+    Ok(file.into())
+}
+
+/// A run identity for steps whose run record cannot be read.
+pub(super) fn nameless(run: &a2arun_core::ids::RunId) -> Option<RunIdentity> {
+    Some(RunIdentity {
+        run: run.clone(),
+        job: run.as_str().parse().ok()?,
+        host: "localhost".parse().ok()?,
+        orphan: a2arun_core::launch::OrphanPolicy::foreground(),
+        head: "unknown".to_owned(),
+    })
+}

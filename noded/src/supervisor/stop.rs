@@ -1,0 +1,126 @@
+//! Stopping: the step does it; where a step does not answer (a disk that blocks it), noded does.
+
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+use a2arun_core::ids::Rank;
+use a2arun_core::launch::SignalNumber;
+use a2arun_core::outcome::{ExitReason, ExitRecord, Proof, StopCause};
+use jiff::Timestamp;
+use tokio::time::Instant;
+
+use super::actor::{Run, Supervisor, Timer};
+use super::instance::{Carried, StopOrder};
+use crate::msg::StepCommand;
+use crate::os::{pidfd, proc};
+
+/// How long a step may take to say that it is at it.
+const ANSWER_LIMIT: Duration = Duration::from_secs(1);
+/// How long after the kill time a step may take to report the end.
+const REPORT_LIMIT: Duration = Duration::from_secs(3);
+
+impl Supervisor {
+    /// Stops instances; `ranks` empty: all of the run.
+    pub(super) fn stop(
+        &mut self,
+        run: &mut Run,
+        ranks: &[Rank],
+        grace: Option<Duration>,
+        cause: StopCause,
+    ) -> usize {
+        let all: Vec<Rank>;
+        let ranks = if ranks.is_empty() {
+            all = run.instances.keys().copied().collect();
+            &all
+        } else {
+            ranks
+        };
+        let mut stopping = 0;
+        for rank in ranks {
+            let Some(instance) = run.instances.get_mut(rank).filter(|i| i.is_live()) else {
+                continue;
+            };
+            stopping += 1;
+            let now = Instant::now();
+            let kill_at = now + grace.unwrap_or(instance.grace);
+            let order = instance.stop.get_or_insert(StopOrder {
+                cause,
+                kill_at,
+                heard: false,
+                carried: Carried::Nothing,
+            });
+            order.kill_at = order.kill_at.min(kill_at);
+            let grace_ms = grace.map(|g| u64::try_from(g.as_millis()).unwrap_or(u64::MAX));
+            if let Some(link) = &instance.link {
+                link.send(&StepCommand::Stop { cause, grace_ms }, &[]);
+            }
+            let key = instance.key.clone();
+            self.timers.set(now + ANSWER_LIMIT, Timer::StopCheck(key));
+        }
+        stopping
+    }
+
+    /// Tells a step that is new to the instance what its predecessor knew.
+    pub(super) fn brief_step(&mut self, run: &Run, rank: Rank) {
+        let Some(instance) = run.instances.get(&rank) else { return };
+        let Some(link) = &instance.link else { return };
+        if instance.ready.is_some() {
+            link.send(&StepCommand::Ready, &[]);
+        }
+        if let Some(order) = &instance.stop {
+            let left = order.kill_at.saturating_duration_since(Instant::now());
+            let grace_ms = Some(u64::try_from(left.as_millis()).unwrap_or(u64::MAX));
+            link.send(&StepCommand::Stop { cause: order.cause, grace_ms }, &[]);
+        }
+    }
+
+    /// Looks whether a stop that was ordered goes on, and carries it out where it does not.
+    pub(super) fn check_stop(&mut self, run: &mut Run, rank: Rank) {
+        let Some(instance) = run.instances.get_mut(&rank).filter(|i| i.is_live()) else { return };
+        let (Some(order), Some(process)) = (&mut instance.stop, &instance.process) else { return };
+        let now = Instant::now();
+        let key = instance.key.clone();
+        if order.heard && now < order.kill_at + REPORT_LIMIT {
+            self.timers.set(order.kill_at + REPORT_LIMIT, Timer::StopCheck(key));
+            return;
+        }
+        let Some(pidfd) = &process.pidfd else { return };
+        if pidfd::has_ended(pidfd) {
+            if now < order.kill_at + REPORT_LIMIT {
+                self.timers.set(now + ANSWER_LIMIT, Timer::StopCheck(key));
+                return;
+            }
+            let exit = ExitRecord {
+                reason: ExitReason::GraceKilled,
+                asked_by: Some(order.cause),
+                detail: Some("its step does not answer; noded stopped it".to_owned()),
+                started: Some(process.started),
+                proof: Proof::Weak,
+                ..ExitRecord::spawn_failed(String::new(), Timestamp::now())
+            };
+            self.exited(run, rank, exit);
+            return;
+        }
+        let due = if now >= order.kill_at { Carried::Kill } else { Carried::Signal };
+        if order.carried < due {
+            tracing::warn!(run = %key.run, rank = %key.rank, ?due, "its step does not answer a stop");
+            order.carried = due;
+        }
+        let signal = match due {
+            Carried::Kill => SignalNumber::KILL,
+            Carried::Signal | Carried::Nothing => SignalNumber::TERM,
+        };
+        // The step is its parent and does not reap while it hangs, so the pid is pinned.
+        let below = proc::descendants(process.pid);
+        let _ = pidfd::signal(pidfd.as_fd(), signal);
+        for pid in below {
+            if let Ok(fd) = pidfd::open(pid)
+                && proc::descendants(process.pid).contains(&pid)
+            {
+                let _ = pidfd::signal(&fd, signal);
+            }
+        }
+        let next = if due == Carried::Kill { now + ANSWER_LIMIT } else { order.kill_at };
+        self.timers.set(next, Timer::StopCheck(key));
+    }
+}
