@@ -1,0 +1,183 @@
+//! From words to [`Cli`], and from clap's errors to ours: exit code 64, `hint:` lines.
+
+use std::ffi::{OsStr, OsString};
+
+use a2arun_core::exit_code::LauncherCode;
+use a2arun_core::source::nearest;
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser};
+
+use crate::cli::{Cli, RunArgs, Verb, program, rewrite};
+
+/// Why nothing is run: a refused command line, or the help that was asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// What to print, without a final line break.
+    pub text: String,
+    /// What to end with; 0: the text is what was asked for and goes to stdout.
+    pub code: u8,
+}
+
+impl Refusal {
+    pub(crate) fn usage(text: String) -> Self {
+        Self { text, code: LauncherCode::Usage.code() }
+    }
+}
+
+/// Reads a command line, the program's own name first. `search` is the value of PATH.
+pub fn parse(
+    argv: impl IntoIterator<Item = OsString>,
+    search: Option<&OsStr>,
+) -> Result<Cli, Refusal> {
+    let argv = rewrite(argv);
+    let cli = match Cli::try_parse_from(&argv) {
+        Ok(cli) => cli,
+        Err(error) => {
+            let unknown = error.kind() == ErrorKind::UnknownArgument;
+            let program = unknown.then(|| program::without_dashes(&argv, search)).flatten();
+            return Err(program.unwrap_or_else(|| from_clap(&error)));
+        }
+    };
+    let run = match &cli.verb {
+        None => Some(&cli.run),
+        Some(Verb::Run(run)) => Some(&**run),
+        Some(_) => None,
+    };
+    match run {
+        Some(run) => check_run(run, &argv, search).map(|()| cli),
+        None => Ok(cli),
+    }
+}
+
+fn check_run(run: &RunArgs, argv: &[OsString], search: Option<&OsStr>) -> Result<(), Refusal> {
+    match (run.words.as_slice(), run.program.as_slice()) {
+        ([], []) => Err(Refusal::usage(
+            "no job file and no program given\n\
+             hint: a2arun JOB.yaml, or a2arun -np N -- PROGRAM [ARG]...\n\
+             hint: a2arun --help"
+                .to_owned(),
+        )),
+        ([], _) => Ok(()),
+        ([job, ..], [_, ..]) => Err(Refusal::usage(format!(
+            "both a job file (`{}`) and a program behind `--` are given",
+            job.to_string_lossy()
+        ))),
+        ([word], []) => match program::without_dashes(argv, search) {
+            Some(refusal) => Err(refusal),
+            None => check_word(word),
+        },
+        ([_, extra, ..], []) => Err(program::without_dashes(argv, search).unwrap_or_else(|| {
+            Refusal::usage(format!(
+                "one job file is run at a time; `{}` is one too many",
+                extra.to_string_lossy()
+            ))
+        })),
+    }
+}
+
+/// A word that is no file but nearly a verb was meant as one.
+fn check_word(word: &OsStr) -> Result<(), Refusal> {
+    let text = word.to_string_lossy();
+    if text.contains(['/', '.']) || std::path::Path::new(word).exists() {
+        return Ok(());
+    }
+    let command = Cli::command();
+    let verbs: Vec<&str> = command.get_subcommands().map(clap::Command::get_name).collect();
+    match nearest(&text, verbs.iter().copied()) {
+        Some(near) => Err(Refusal::usage(format!(
+            "`{text}` is neither a verb nor a job file\nhint: did you mean `a2arun {near}`?"
+        ))),
+        None => Ok(()),
+    }
+}
+
+fn from_clap(error: &clap::Error) -> Refusal {
+    let text = error.render().to_string();
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            Refusal { text: text.trim_end().to_owned(), code: 0 }
+        }
+        _ => Refusal::usage(ours(&text)),
+    }
+}
+
+/// clap's text without its usage block, its tips as hints.
+fn ours(text: &str) -> String {
+    let text = text.strip_prefix("error: ").unwrap_or(text);
+    let mut lines = Vec::new();
+    for line in text.lines() {
+        if line.starts_with("Usage:") {
+            break;
+        }
+        let trimmed = line.trim();
+        match trimmed.strip_prefix("tip: ") {
+            Some(tip) => lines.push(format!("hint: {tip}")),
+            None if trimmed.is_empty() || trimmed.starts_with("For more information") => {}
+            None => lines.push(line.to_owned()),
+        }
+    }
+    lines.push("hint: a2arun --help lists the options".to_owned());
+    lines.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(line: &str) -> Result<Cli, String> {
+        let words = line.split(' ').map(OsString::from);
+        parse(words, Some(OsStr::new("/usr/bin:/bin")))
+            .map_err(|r| format!("{} {}", r.code, r.text))
+    }
+
+    #[test]
+    fn the_three_spellings_of_np_are_one() {
+        for line in ["-np 3", "-n 3", "--np 3", "-n3", "-np=3"] {
+            let cli = check(&format!("a2arun {line} job.yaml")).unwrap();
+            assert_eq!(cli.run.shape.np, Some(3), "{line}");
+        }
+        let cli = check("a2arun run job.yaml -np 3").unwrap();
+        assert!(matches!(cli.verb, Some(Verb::Run(run)) if run.shape.np == Some(3)));
+    }
+
+    #[test]
+    fn a_program_keeps_its_options() {
+        let cli = check("a2arun -np 2 --timeout 5s -- sh -np -c x --help").unwrap();
+        assert_eq!(cli.run.program.len(), 5);
+        assert_eq!(cli.run.timeout, Some(std::time::Duration::from_secs(5)));
+    }
+
+    #[test]
+    fn refusals() {
+        let lines = [
+            "a2arun",
+            "a2arun --hostfil x job.yaml",
+            "a2arun -np x job.yaml",
+            "a2arun -np -3 job.yaml",
+            "a2arun --host a --hostfile b job.yaml",
+            "a2arun lst",
+            "a2arun a.yaml b.yaml",
+            "a2arun a.yaml -- true",
+            "a2arun -np 4 list",
+            "a2arun --scale w job.yaml",
+            "a2arun --timeout never job.yaml",
+            "a2arun --output xml list",
+            "a2arun -np 2 sh -c true",
+            "a2arun status",
+            "a2arun stop a/",
+        ];
+        let mut text = String::new();
+        for line in lines {
+            text.push_str(&format!("$ {line}\n{}\n\n", check(line).unwrap_err()));
+        }
+        insta::assert_snapshot!(text);
+    }
+
+    #[test]
+    fn help_is_what_was_asked_for() {
+        let help = check("a2arun --help").unwrap_err();
+        insta::assert_snapshot!(help);
+        assert!(check("a2arun --version").unwrap_err().starts_with("0 a2arun "));
+        assert!(check("a2arun list --help").unwrap_err().starts_with("0 "));
+    }
+}

@@ -1,0 +1,95 @@
+//! `a2arun JOB.yaml`, `a2arun -- PROGRAM`, `a2arun run …`.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use a2arun_core::hostfile::PortRange;
+use clap::Args;
+
+use crate::cli::options::{OutputArgs, duration, scale, variable};
+
+/// Where a job runs.
+#[derive(Debug, Clone, Default, Args)]
+pub struct HostArgs {
+    /// File with one host a line: `HOST [slots=N] [addr=A] [noded_port=P]`
+    #[arg(
+        long,
+        visible_alias = "machinefile",
+        value_name = "FILE",
+        env = "A2ARUN_HOSTFILE",
+        conflicts_with = "host",
+        help_heading = "Hosts"
+    )]
+    pub hostfile: Option<PathBuf>,
+    /// Hosts, comma-separated, with slots behind a colon: `a,b:4`
+    #[arg(long, value_name = "LIST", help_heading = "Hosts")]
+    pub host: Option<String>,
+    /// Folder with ca.pem, head.pem and head.key [default: ~/.config/a2arun/trust]
+    #[arg(long, value_name = "DIR", help_heading = "Hosts")]
+    pub trust: Option<PathBuf>,
+}
+
+/// How large a job is.
+#[derive(Debug, Clone, Default, Args)]
+pub struct ShapeArgs {
+    /// Number of instances in all; also written -np N
+    #[arg(short = 'n', long = "np", value_name = "N", help_heading = "Size")]
+    pub np: Option<u32>,
+    /// At most N instances on each host
+    #[arg(short = 'N', long = "per-host", value_name = "N", help_heading = "Size")]
+    pub per_host: Option<u32>,
+    /// Go beyond written slots
+    #[arg(long, help_heading = "Size")]
+    pub oversubscribe: bool,
+    /// Number of copies of an agent; may be given several times
+    #[arg(long, value_name = "AGENT=N", value_parser = scale, help_heading = "Size")]
+    pub scale: Vec<(String, u32)>,
+}
+
+/// Everything that `run` takes.
+#[derive(Debug, Clone, Default, Args)]
+pub struct RunArgs {
+    /// The job file
+    #[arg(value_name = "JOB.yaml", num_args = 0..)]
+    pub words: Vec<OsString>,
+    /// A program and its arguments instead of a job file
+    #[arg(last = true, value_name = "PROGRAM [ARG]", num_args = 0..)]
+    pub program: Vec<OsString>,
+    /// Size.
+    #[command(flatten)]
+    pub shape: ShapeArgs,
+    /// Hosts.
+    #[command(flatten)]
+    pub hosts: HostArgs,
+    /// A variable for every agent; without a value it is taken from here
+    #[arg(short = 'x', value_name = "VAR[=VALUE]", value_parser = variable)]
+    pub export: Vec<(String, Option<String>)>,
+    /// Let the others finish when an agent fails
+    #[arg(long = "continue")]
+    pub keep_going: bool,
+    /// The job ends when this agent ends, with its code
+    #[arg(long, value_name = "AGENT")]
+    pub until: Option<String>,
+    /// Stop the job after this long, with code 124
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub timeout: Option<Duration>,
+    /// Where `auto` ports are taken from [default: 20000-29999]
+    #[arg(long, value_name = "A-B")]
+    pub ports: Option<PortRange>,
+    /// Give this agent our standard input
+    #[arg(long, value_name = "AGENT")]
+    pub stdin: Option<String>,
+    /// Treat warnings about the job file as errors
+    #[arg(long)]
+    pub strict: bool,
+    /// Write each instance's output to DIR/AGENT.INDEX.out and .err, and result.json
+    #[arg(long, value_name = "DIR", help_heading = "Output")]
+    pub output_dir: Option<PathBuf>,
+    /// Say more; for a program, also what a job says
+    #[arg(short = 'v', long, help_heading = "Output")]
+    pub verbose: bool,
+    /// Format and colour.
+    #[command(flatten)]
+    pub output: OutputArgs,
+}

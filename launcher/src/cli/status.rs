@@ -1,0 +1,16 @@
+//! `a2arun status`.
+
+use clap::Args;
+
+use crate::cli::options::{JobRef, OutputArgs};
+
+/// Everything that `status` takes.
+#[derive(Debug, Clone, Args)]
+pub struct StatusArgs {
+    /// Name, run id, or a unique prefix
+    #[arg(value_name = "JOB")]
+    pub job: JobRef,
+    /// Format and colour.
+    #[command(flatten)]
+    pub output: OutputArgs,
+}

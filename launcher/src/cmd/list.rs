@@ -1,0 +1,98 @@
+//! `list`: this machine's runs.
+
+use a2arun_core::exit_code::LauncherCode;
+use a2arun_core::status::{InstanceState, JobState, ListJson};
+use anyhow::Context as _;
+use tokio::task::JoinSet;
+
+use crate::cli::{ListArgs, OutputFormat};
+use crate::cmd::Context;
+use crate::output::{Table, print_json, print_line, say};
+use crate::registry::{Entry, Life, list as entries};
+use crate::session::ask_status;
+use crate::target::chain;
+
+pub(super) async fn list(args: &ListArgs, context: &Context) -> anyhow::Result<u8> {
+    let runs = context.runs()?;
+    let (found, damaged) =
+        entries(&runs).with_context(|| format!("cannot read {}", runs.path().display()))?;
+    damaged.iter().for_each(|d| say(&format!("warning: {}", chain(d))));
+    let shown = found.into_iter().filter(|e| args.all || matches!(e.life, Life::Alive)).enumerate();
+    let mut asked = JoinSet::new();
+    for (at, entry) in shown {
+        asked.spawn(async move { (at, row(&entry).await) });
+    }
+    let mut rows = asked.join_all().await;
+    rows.sort_by_key(|(at, _)| *at);
+    let rows: Vec<ListJson> = rows.into_iter().map(|(_, row)| row).collect();
+    match args.output.output {
+        OutputFormat::Json => print_json(&rows)?,
+        OutputFormat::Jsonl => {
+            for row in &rows {
+                print_line(&serde_json::to_string(row)?)?;
+            }
+        }
+        OutputFormat::Quiet => {
+            for row in &rows {
+                print_line(&row.run)?;
+            }
+        }
+        OutputFormat::Human => human(&rows, args.all)?,
+    }
+    Ok(if damaged.is_empty() { LauncherCode::Ok.code() } else { LauncherCode::Internal.code() })
+}
+
+async fn row(entry: &Entry) -> ListJson {
+    let run = &entry.run;
+    let mut row = ListJson {
+        job: run.job.to_string(),
+        run: run.run.to_string(),
+        state: JobState::Inactive,
+        size: run.size,
+        ready: None,
+        hosts: run.hosts.iter().map(|h| h.name().to_string()).collect(),
+        started: Some(run.started),
+        ended: None,
+    };
+    match &entry.life {
+        Life::Ended(result) => row.ended = Some(result.ended),
+        Life::HeadGone => {}
+        Life::Alive => match ask_status(&run.socket).await {
+            Ok(status) => {
+                row.state = status.state;
+                let ready = status.instances.iter().filter(|i| i.state == InstanceState::Ready);
+                row.ready = u32::try_from(ready.count()).ok();
+            }
+            Err(error) => {
+                say(&format!("warning: {}: {}", run.run, chain(&error)));
+                row.state = JobState::Degraded;
+            }
+        },
+    }
+    row
+}
+
+fn human(rows: &[ListJson], all: bool) -> anyhow::Result<()> {
+    if rows.is_empty() {
+        let hint = if all { "" } else { "; `a2arun list --all` shows ended ones" };
+        say(&format!("no runs on this machine{hint}"));
+        return Ok(());
+    }
+    let mut table = Table::new(&["RUN", "STATE", "READY", "HOSTS", "STARTED"]);
+    for row in rows {
+        let ready = row.ready.map_or_else(|| "-".to_owned(), |n| n.to_string());
+        let hosts = match row.hosts.as_slice() {
+            [one] => one.clone(),
+            many => many.len().to_string(),
+        };
+        table.row([
+            row.run.clone(),
+            row.state.as_str().to_owned(),
+            format!("{ready}/{}", row.size),
+            hosts,
+            row.started.map(|t| t.strftime("%F %T").to_string()).unwrap_or_default(),
+        ]);
+    }
+    print_line(&table.render())?;
+    Ok(())
+}

@@ -1,0 +1,36 @@
+//! What the verbs do. Errors are `anyhow` here and become an exit code in one place.
+
+mod context;
+mod error;
+mod list;
+mod load;
+mod logs;
+mod plan;
+mod prepare;
+mod run;
+mod status;
+mod stop;
+mod trust;
+
+use crate::cli::{Cli, Verb};
+
+pub use context::Context;
+pub use error::{Failure, report};
+
+/// Runs a command line; gives the exit code.
+///
+/// # Cancel safety
+/// Dropping it in the middle of a run leaves the stopping to the nodeds.
+pub async fn execute(cli: Cli, context: &Context) -> anyhow::Result<u8> {
+    match cli.verb {
+        None => run::run(cli.run, context).await,
+        Some(Verb::Run(args)) => run::run(*args, context).await,
+        Some(Verb::Validate(args)) => plan::validate(&args, context),
+        Some(Verb::Plan(args)) => plan::plan(&args, context),
+        Some(Verb::List(args)) => list::list(&args, context).await,
+        Some(Verb::Status(args)) => status::status(&args, context).await,
+        Some(Verb::Logs(args)) => logs::logs(&args, context).await,
+        Some(Verb::Stop(args)) => stop::stop(&args, context).await,
+        Some(Verb::Trust(args)) => trust::trust(&args.verb, context),
+    }
+}

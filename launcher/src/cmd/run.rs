@@ -1,0 +1,192 @@
+//! `a2arun JOB.yaml`, `a2arun -- PROGRAM`: prepared, launched, held to its end.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use a2arun_core::exit_code::LauncherCode;
+use a2arun_core::lines::Sink;
+use anyhow::Context as _;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use crate::cli::{OutputFormat, RunArgs};
+use crate::cmd::prepare::{Prepared, prepare};
+use crate::cmd::{Context, Failure};
+use crate::head::{self, Io, Job, Outcome, listen};
+use crate::output::{
+    Activity, FileWriter, Files, LogFormat, Printer, Sinks, Talk, Volume, print_json, print_line,
+    say,
+};
+use crate::registry::{self, RunFolder, RunJson, boot_id, process_start, prune};
+use crate::session::serve_head;
+
+/// Questions of other shells that wait for the head.
+const ASKS_DEPTH: usize = 16;
+
+pub(super) async fn run(args: RunArgs, context: &Context) -> anyhow::Result<u8> {
+    // From here on a Ctrl-C is an orderly end, whatever is being done.
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let signals = listen(&status).context("cannot listen for signals")?;
+    let Prepared { job, warnings, reach, trust } = prepare(&args, context)?;
+    warnings.iter().for_each(|w| say(w));
+    let (writer, files) = match &args.output_dir {
+        Some(dir) => {
+            let dir = context.cwd.join(dir);
+            let (writer, files) = FileWriter::start(&dir, &job.plan)
+                .with_context(|| format!("cannot write to {}", dir.display()))?;
+            (Some(writer), Some(files))
+        }
+        None => (None, None),
+    };
+    let (printer, sinks) = Printer::start().context("cannot write to stdout or stderr")?;
+    let (asks_in, asks) = mpsc::channel(ASKS_DEPTH);
+    let folder = open_folder(&job, &reach, trust.as_deref(), context);
+    let mut servers = JoinSet::new();
+    let folder = match folder {
+        Ok((folder, socket)) => {
+            match serve_head(&socket, context.uid, asks_in.clone()) {
+                Ok(server) => {
+                    servers.spawn(server);
+                }
+                Err(error) => say(&format!(
+                    "warning: other shells cannot reach this run: {}: {error}",
+                    socket.display()
+                )),
+            }
+            Some((folder, socket))
+        }
+        Err(error) => {
+            // The job is worth more than its entry in a list.
+            say(&format!("warning: this run is not listed: {error:#}"));
+            None
+        }
+    };
+    let io = make_io(&args, context, &job, sinks, files, asks);
+    let outcome = head::run(job, io, signals).await;
+    servers.shutdown().await;
+    let written = finish_files(writer, args.output_dir.as_deref(), context, &outcome);
+    if let Some((folder, socket)) = folder {
+        if let Err(error) = folder.write_result(&outcome.result) {
+            say(&format!("warning: cannot write {}: {error}", folder.path().display()));
+        }
+        // It may lie outside of the folder.
+        let _ = std::fs::remove_file(socket);
+        if let Ok(runs) = context.runs() {
+            prune(&runs);
+        }
+    }
+    // The printing threads end when the head, which held their other ends, is gone.
+    printer.drain();
+    conclude(&args, context, &outcome)?;
+    written?;
+    Ok(outcome.exit_code)
+}
+
+fn make_io(
+    args: &RunArgs,
+    context: &Context,
+    job: &Job,
+    sinks: Sinks,
+    files: Option<Files>,
+    asks: mpsc::Receiver<head::Ask>,
+) -> Io {
+    let volume = match (args.output.output, job.program, args.verbose) {
+        (OutputFormat::Quiet, _, _) => Volume::Errors,
+        (_, true, false) => Volume::Errors,
+        (OutputFormat::Human | OutputFormat::Json | OutputFormat::Jsonl, _, _) => Volume::Progress,
+    };
+    let talk = Talk::new(&sinks, context.stderr_style(args.output), volume);
+    let sink = |terminal: bool| if terminal { Sink::Terminal } else { Sink::Raw };
+    let format = match args.output.output {
+        OutputFormat::Jsonl => LogFormat::Jsonl { seq: Arc::new(AtomicU64::new(1)) },
+        format @ (OutputFormat::Human | OutputFormat::Json | OutputFormat::Quiet) => {
+            LogFormat::Tagged {
+                stdout: sink(context.stdout_terminal),
+                stderr: sink(context.stderr_terminal),
+                style: context.log_style(args.output),
+                // stdout is for the result then.
+                all_to_stderr: format == OutputFormat::Json,
+            }
+        }
+    };
+    Io { sinks, talk, format, files, activity: Arc::new(Activity::default()), asks }
+}
+
+fn open_folder(
+    job: &Job,
+    reach: &[registry::HostReach],
+    trust: Option<&Path>,
+    context: &Context,
+) -> anyhow::Result<(RunFolder, std::path::PathBuf)> {
+    let runs = context.runs()?;
+    let folder = RunFolder::create(&runs, &job.run)
+        .with_context(|| format!("cannot make a folder in {}", runs.path().display()))?;
+    let paths = context.paths()?;
+    let socket = folder.socket(&paths.runtime_dir, &job.run);
+    if !socket.starts_with(folder.path()) {
+        paths.create()?;
+    }
+    let grace = job.spec.agents.iter().map(|a| a.stop.grace).max().unwrap_or(Duration::ZERO);
+    let pid = std::process::id();
+    let run = RunJson {
+        version: registry::VERSION,
+        job: job.plan.job.clone(),
+        run: job.run.clone(),
+        size: job.plan.size(),
+        started: job.started,
+        pid,
+        pid_started: process_start(pid).unwrap_or(0),
+        boot_id: boot_id(),
+        socket: socket.clone(),
+        grace_ms: u64::try_from(grace.as_millis()).unwrap_or(u64::MAX),
+        hosts: reach.to_vec(),
+        trust: trust.map(Path::to_owned),
+    };
+    folder
+        .write_run(&run)
+        .with_context(|| format!("cannot write to {}", folder.path().display()))?;
+    Ok((folder, socket))
+}
+
+/// What was to be written must be there, or the command has failed.
+fn finish_files(
+    writer: Option<FileWriter>,
+    dir: Option<&Path>,
+    context: &Context,
+    outcome: &Outcome,
+) -> anyhow::Result<()> {
+    let (Some(writer), Some(dir)) = (writer, dir) else { return Ok(()) };
+    let dir = context.cwd.join(dir);
+    let failed = || format!("cannot write the output to {}", dir.display());
+    writer.drain().with_context(failed)?;
+    registry::write_result(&dir, &outcome.result, 0o644).with_context(failed)
+}
+
+/// The last words: what went wrong, once, and the result where it was asked for.
+fn conclude(args: &RunArgs, context: &Context, outcome: &Outcome) -> anyhow::Result<()> {
+    let style = context.stderr_style(args.output);
+    let program = !args.program.is_empty();
+    if let Some(cause) = &outcome.cause {
+        if !program && !outcome.last_words.is_empty() {
+            let count = outcome.last_words.len();
+            let plural = if count == 1 { "line" } else { "lines" };
+            let mut block = style.bold(&format!("its last {count} {plural} on stderr:"));
+            for line in &outcome.last_words {
+                block.push_str("\n  ");
+                block.push_str(line);
+            }
+            say(&block);
+        }
+        say(&format!("{} {cause}", style.error("error:")));
+    }
+    match args.output.output {
+        OutputFormat::Json => print_json(&outcome.result),
+        OutputFormat::Jsonl => print_line(&serde_json::to_string(&outcome.result)?),
+        OutputFormat::Human | OutputFormat::Quiet => Ok(()),
+    }
+    .map_err(|error| {
+        Failure::new(LauncherCode::Internal, format!("cannot write the result: {error}")).into()
+    })
+}

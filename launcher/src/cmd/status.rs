@@ -1,0 +1,136 @@
+//! `status`: one run, from its head, or from its hosts where the head is gone.
+
+use a2arun_core::exit_code::LauncherCode;
+use a2arun_core::status::{ExitJson, InstanceState, InstanceStatusJson, JobState, StatusJson};
+use anyhow::Context as _;
+
+use crate::cli::{OutputFormat, StatusArgs};
+use crate::cmd::{Context, Failure};
+use crate::output::{Table, print_json, print_line, say};
+use crate::registry::{Entry, Found, Life, find, list};
+use crate::session::{InstanceReport, PhaseReport, ask_status, describe};
+use crate::target::chain;
+
+pub(super) async fn status(args: &StatusArgs, context: &Context) -> anyhow::Result<u8> {
+    let entry = entry(&args.job.job, context)?;
+    let mut status = match &entry.life {
+        Life::Alive => ask_status(&entry.run.socket)
+            .await
+            .with_context(|| format!("cannot ask the head of {}", entry.run.run))?,
+        Life::Ended(_) | Life::HeadGone => from_hosts(&entry, context).await?,
+    };
+    if let Some(agent) = &args.job.agent {
+        status.instances.retain(|i| {
+            let copy = args.job.index.is_none_or(|n| i.name == format!("{agent}[{n}]"));
+            (i.agent == *agent || i.rank.to_string() == *agent) && copy
+        });
+    }
+    match args.output.output {
+        OutputFormat::Json => print_json(&status)?,
+        OutputFormat::Jsonl => print_line(&serde_json::to_string(&status)?)?,
+        OutputFormat::Quiet => {}
+        OutputFormat::Human => human(&status)?,
+    }
+    Ok(LauncherCode::Ok.code())
+}
+
+/// The run that a name means.
+pub(super) fn entry(name: &str, context: &Context) -> anyhow::Result<Entry> {
+    let runs = context.runs()?;
+    let (found, damaged) =
+        list(&runs).with_context(|| format!("cannot read {}", runs.path().display()))?;
+    damaged.iter().for_each(|d| say(&format!("warning: {}", chain(d))));
+    match find(found, name) {
+        Found::One(entry) => Ok(*entry),
+        Found::None => Err(Failure::new(LauncherCode::Usage, format!("no run is called `{name}`"))
+            .hint("a2arun list --all shows them")
+            .into()),
+        Found::Several(runs) => {
+            let message = format!("`{name}` fits several runs: {}", runs.join(", "));
+            Err(Failure::new(LauncherCode::Usage, message).into())
+        }
+    }
+}
+
+async fn from_hosts(entry: &Entry, context: &Context) -> anyhow::Result<StatusJson> {
+    let mut instances = Vec::new();
+    for (reach, target) in super::logs::targets(entry, None, context)? {
+        let host = reach.name().to_string();
+        match describe(&target, Some(&entry.run.run), true).await {
+            Ok(report) => {
+                for run in report.runs.into_iter().filter(|r| r.run == entry.run.run.as_str()) {
+                    instances.extend(run.instances.iter().map(|i| instance(i, &host)));
+                }
+            }
+            Err(error) => say(&format!("warning: {host}: {}", chain(&error))),
+        }
+    }
+    instances.sort_by_key(|i| i.rank);
+    let (result, since) = match &entry.life {
+        Life::Ended(result) => (Some(result.result), Some(result.ended)),
+        Life::Alive | Life::HeadGone => (None, None),
+    };
+    let live = instances.iter().any(|i| i.state != InstanceState::Exited);
+    let state = match (&entry.life, live) {
+        (Life::Ended(_), _) | (Life::HeadGone, false) => JobState::Inactive,
+        (Life::HeadGone, true) => JobState::Degraded,
+        (Life::Alive, _) => JobState::Running,
+    };
+    let (job, run) = (entry.run.job.to_string(), entry.run.run.to_string());
+    Ok(StatusJson { job, run, state, result, since, instances })
+}
+
+fn instance(report: &InstanceReport, host: &str) -> InstanceStatusJson {
+    let (state, exit) = match &report.phase {
+        PhaseReport::Starting => (InstanceState::Starting, None),
+        PhaseReport::Ready => (InstanceState::Ready, None),
+        PhaseReport::Unready => (InstanceState::Unready, None),
+        PhaseReport::Stopping => (InstanceState::Stopping, None),
+        PhaseReport::Backoff => (InstanceState::Backoff, None),
+        PhaseReport::Exited(record) => (InstanceState::Exited, Some(ExitJson::from(&**record))),
+    };
+    InstanceStatusJson {
+        name: report.name.clone(),
+        agent: report.name.split('[').next().unwrap_or_default().to_owned(),
+        rank: report.rank.0,
+        host: host.to_owned(),
+        state,
+        ready: Some(state == InstanceState::Ready),
+        card: None,
+        net: None,
+        pid: report.pid,
+        incarnation: Some(report.incarnation.0),
+        restarts: report.incarnation.0.saturating_sub(1),
+        url: None,
+        exit,
+        since: report.started,
+        cpu_percent: report.cpu_percent,
+        memory_bytes: report.memory_bytes,
+    }
+}
+
+fn human(status: &StatusJson) -> anyhow::Result<()> {
+    let result = status.result.map(|r| format!(", {}", r.as_str())).unwrap_or_default();
+    let mut text = format!("{} {}{result}\n", status.run, status.state.as_str());
+    let mut table = Table::new(&["RANK", "INSTANCE", "HOST", "STATE", "PID", "EXIT", "URL"]);
+    let dash = || "-".to_owned();
+    for i in &status.instances {
+        let exit = i.exit.as_ref().map_or_else(dash, |exit| match (exit.code, exit.signal) {
+            (Some(code), _) => code.to_string(),
+            (None, Some(signal)) => format!("signal {signal}"),
+            (None, None) => exit.reason.clone(),
+        });
+        table.row([
+            i.rank.to_string(),
+            i.name.clone(),
+            i.host.clone(),
+            i.state.as_str().to_owned(),
+            i.pid.map_or_else(dash, |p| p.to_string()),
+            exit,
+            i.url.clone().unwrap_or_else(dash),
+        ]);
+    }
+    text.push_str(&table.render());
+    print_line(&text)?;
+    Ok(())
+}

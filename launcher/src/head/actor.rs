@@ -1,0 +1,387 @@
+//! The head's loop: select an input, fold it by the machines, perform the effects.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use a2arun_core::ids::{Rank, RunId};
+use a2arun_core::launch::ReadinessCheck;
+use a2arun_core::machine::job::{self, Event, StopBy};
+use a2arun_core::plan::{Bindings, HostIx, PlannedPort, ResolvedPlan};
+use a2arun_core::spec::AgentIx;
+use jiff::Timestamp;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until};
+
+use crate::head::finish::{self, Outcome};
+use crate::head::hosts::{Host, Hosts};
+use crate::head::instances::{Instances, Moved, News};
+use crate::head::job::{Ask, Io, Job};
+use crate::head::show::Show;
+use crate::head::signals::Signals;
+use crate::head::stops::Schedule;
+use crate::output::LogSink;
+use crate::session::{Change, ChangeKind, Contact, RefusedReason, SessionEvent};
+
+/// What sessions have said and the head has not taken yet.
+const EVENTS_DEPTH: usize = 256;
+/// How often the head looks at the clock for those who wait.
+pub(super) const TICK: Duration = Duration::from_millis(1000);
+
+/// Runs a job to its end.
+///
+/// # Cancel safety
+/// Dropping it closes every session; noded then stops the instances by its own limits.
+pub(crate) async fn run(job: Job, io: Io, signals: Signals) -> Outcome {
+    let (events_in, events) = mpsc::channel(EVENTS_DEPTH);
+    let mut head = Head::new(job, io, signals, events_in, events);
+    head.feed(Event::HostsKnown);
+    let rules = head.instances.tally().rules(head.job.on_failure);
+    head.feed(Event::PlanReady(rules));
+    head.feed(Event::LaunchRequested);
+    while !head.state.is_terminal() {
+        let input = head.next().await;
+        head.take(input);
+    }
+    finish::finish(head).await
+}
+
+/// Everything a head knows.
+pub(super) struct Head {
+    pub(super) job: Job,
+    pub(super) io: Io,
+    pub(super) state: job::State,
+    pub(super) since: Timestamp,
+    pub(super) ready: Option<Timestamp>,
+    pub(super) instances: Instances,
+    pub(super) hosts: Hosts,
+    pub(super) show: Show,
+    pub(super) bindings: Bindings,
+    pub(super) resolved: Option<ResolvedPlan>,
+    pub(super) stop: Option<Schedule>,
+    /// When whoever is not heard of is given up, in a cleanup.
+    pub(super) give_up_at: Option<Instant>,
+    pub(super) given_up: Vec<Rank>,
+    /// What a host said when it failed the launch.
+    pub(super) host_failure: Option<(HostIx, String)>,
+    pub(super) sessions: JoinSet<()>,
+    pub(super) logs: JoinSet<(HostIx, LogSink)>,
+    pub(super) stdin: JoinSet<()>,
+    pub(super) events: mpsc::Receiver<(HostIx, SessionEvent)>,
+    pub(super) events_in: mpsc::Sender<(HostIx, SessionEvent)>,
+    pub(super) signals: Signals,
+    pub(super) tick_at: Instant,
+    wall: Option<Instant>,
+    asks_open: bool,
+    queue: VecDeque<Event>,
+}
+
+pub(super) enum Input {
+    Stop(StopBy),
+    Session(HostIx, SessionEvent),
+    Ask(Option<Ask>),
+    /// A host's output was read to where it ends.
+    Logs(LogSink),
+    Clock,
+}
+
+impl Head {
+    fn new(
+        job: Job,
+        io: Io,
+        signals: Signals,
+        events_in: mpsc::Sender<(HostIx, SessionEvent)>,
+        events: mpsc::Receiver<(HostIx, SessionEvent)>,
+    ) -> Self {
+        let now = Instant::now();
+        Self {
+            state: job::NEW,
+            since: job.started,
+            ready: None,
+            instances: Instances::new(&job.spec, &job.plan),
+            hosts: Hosts::default(),
+            show: Show::new(&job, &io),
+            bindings: Bindings::of(&job.plan),
+            resolved: None,
+            stop: None,
+            give_up_at: None,
+            given_up: Vec::new(),
+            host_failure: None,
+            sessions: JoinSet::new(),
+            logs: JoinSet::new(),
+            stdin: JoinSet::new(),
+            events,
+            events_in,
+            signals,
+            tick_at: now + TICK,
+            wall: job.timeout.map(|t| now + t),
+            asks_open: true,
+            queue: VecDeque::new(),
+            job,
+            io,
+        }
+    }
+
+    pub(super) fn run_id(&self) -> RunId {
+        self.job.run.clone()
+    }
+
+    pub(super) async fn next(&mut self) -> Input {
+        let wake = [self.wall, self.stop.as_ref().and_then(Schedule::wake_at), self.give_up_at]
+            .into_iter()
+            .flatten()
+            .fold(self.tick_at, Instant::min);
+        // Stop requests come before everything: a flood of events must not outrun a Ctrl-C. All
+        // of these keep what they did not give.
+        tokio::select! {
+            biased;
+            by = self.signals.next() => Input::Stop(by),
+            Some((host, event)) = self.events.recv() => Input::Session(host, event),
+            ask = self.io.asks.recv(), if self.asks_open => Input::Ask(ask),
+            Some(Ok((host, sink))) = self.logs.join_next() => {
+                if let Some(entry) = self.hosts.get(host) {
+                    entry.reading = false;
+                }
+                Input::Logs(sink)
+            }
+            () = sleep_until(wake) => Input::Clock,
+        }
+    }
+
+    pub(super) fn take(&mut self, input: Input) {
+        match input {
+            Input::Stop(by) => {
+                self.show.stop_asked(by, &self.state, &self.instances);
+                self.feed(Event::StopRequested(by));
+            }
+            Input::Session(host, event) => self.session(host, event),
+            Input::Ask(Some(ask)) => self.ask(ask),
+            Input::Ask(None) => self.asks_open = false,
+            // Readers end when they are told the ends, at the finish.
+            Input::Logs(_) => {}
+            Input::Clock => self.clock(),
+        }
+        // Whatever happened may have emptied a stage.
+        self.drive_stop();
+        self.settle();
+    }
+
+    fn ask(&mut self, ask: Ask) {
+        match ask {
+            Ask::Status(reply) => {
+                // The asker may be gone.
+                let _ = reply.send(self.status());
+            }
+            Ask::Stop { now, done } => {
+                let by = StopBy::Request;
+                self.show.stop_asked(by, &self.state, &self.instances);
+                self.feed(Event::StopRequested(by));
+                if now {
+                    self.feed(Event::StopRequested(by));
+                }
+                let _ = done.send(());
+            }
+        }
+    }
+
+    fn clock(&mut self) {
+        let now = Instant::now();
+        if now >= self.tick_at {
+            self.tick_at = now + TICK;
+            self.show.tick(&self.state, &self.instances, &self.hosts);
+        }
+        if self.wall.is_some_and(|at| now >= at) {
+            self.wall = None;
+            self.show.wall_time(self.job.timeout);
+            self.feed(Event::WallTime);
+        }
+        if self.give_up_at.is_some_and(|at| now >= at) {
+            self.give_up_at = None;
+            self.give_up();
+        }
+    }
+
+    /// Queues a job event and works until none is left.
+    pub(super) fn feed(&mut self, event: Event) {
+        self.queue.push_back(event);
+        self.settle();
+    }
+
+    pub(super) fn queue(&mut self, events: impl IntoIterator<Item = Event>) {
+        self.queue.extend(events);
+    }
+
+    fn settle(&mut self) {
+        while let Some(event) = self.queue.pop_front() {
+            let now = Timestamp::now();
+            match job::advance(&self.state, event, now) {
+                Ok((next, effects)) => {
+                    if next.name() != self.state.name() {
+                        self.since = now;
+                    }
+                    self.state = next;
+                    for effect in effects {
+                        self.perform(effect);
+                    }
+                }
+                Err(error) => tracing::error!(%error, "job"),
+            }
+        }
+    }
+
+    fn session(&mut self, host: HostIx, event: SessionEvent) {
+        match event {
+            SessionEvent::Up { facts, address, instances, notices } => {
+                for notice in notices {
+                    self.show.host_notice(host, &notice);
+                }
+                let first = self.hosts.get(host).is_some_and(|h| !h.was_reached());
+                if let Some(entry) = self.hosts.get(host) {
+                    entry.connected = true;
+                    entry.facts = Some(facts);
+                    entry.address = address.or(entry.address);
+                }
+                if first {
+                    self.host_up(host);
+                } else {
+                    let moved = self.instances.reconcile(host, instances, Timestamp::now());
+                    self.moved(moved);
+                }
+            }
+            SessionEvent::Failed(error) => self.host_failed(host, error),
+            SessionEvent::Broken(why) => {
+                tracing::info!(host = host.0, %why, "connection broke");
+                if let Some(entry) = self.hosts.get(host) {
+                    entry.connected = false;
+                }
+            }
+            SessionEvent::Contact(contact) => self.contact(host, contact),
+            SessionEvent::Ports(answer) => self.ports(host, answer),
+            SessionEvent::Changed(changes) => {
+                for change in changes {
+                    self.changed(host, change);
+                }
+            }
+            SessionEvent::Refused { reason, message, ranks } => {
+                self.refused(host, reason, &message, &ranks);
+            }
+            SessionEvent::Closed { told } => {
+                if let Some(entry) = self.hosts.get(host) {
+                    entry.closed = Some(told);
+                    entry.drop_session();
+                }
+            }
+        }
+    }
+
+    fn changed(&mut self, host: HostIx, change: Change) {
+        let Change { rank, incarnation, time, kind } = change;
+        let news = match kind {
+            ChangeKind::Spawned { pid } => News::Spawned { pid, at: time },
+            ChangeKind::Ready { card, after } => News::Ready { card, after: Some(after), at: time },
+            ChangeKind::Stopping => News::Stopping,
+            ChangeKind::Exited(record) => News::Exited(record),
+            ChangeKind::Probe(text) => {
+                self.instances.set_probe(rank, text);
+                return;
+            }
+            ChangeKind::Notice(text) => {
+                self.show.notice(rank, host, &text);
+                return;
+            }
+        };
+        let spawned = matches!(news, News::Spawned { .. });
+        let now = Timestamp::now();
+        let moved = self.instances.heard(rank, incarnation, news, now);
+        let fresh = !moved.news.is_empty();
+        self.moved(moved);
+        if spawned && fresh && self.is_ready_when_alive(rank) {
+            let ready = News::Ready { card: false, after: Some(Duration::ZERO), at: time };
+            let moved = self.instances.heard(rank, incarnation, ready, now);
+            self.moved(moved);
+        }
+    }
+
+    /// Such an instance is ready when it was exec'ed; noded need not say so twice.
+    fn is_ready_when_alive(&self, rank: Rank) -> bool {
+        let Some(instance) = self.job.plan.get(rank) else { return false };
+        let check = self.agent_check(instance.agent);
+        matches!(check, ReadinessCheck::Alive)
+    }
+
+    fn agent_check(&self, agent: AgentIx) -> ReadinessCheck {
+        self.job.spec.agent(agent).readiness_of(&self.job.spec.deployment).check
+    }
+
+    pub(super) fn moved(&mut self, moved: Moved) {
+        for (rank, news) in &moved.news {
+            self.show.news(*rank, news, &self.state, &self.job, self.resolved.as_ref());
+        }
+        self.queue(moved.events);
+        self.settle();
+    }
+
+    fn contact(&mut self, host: HostIx, contact: Contact) {
+        let Some(entry) = self.hosts.get(host) else { return };
+        let before = std::mem::replace(&mut entry.contact, contact);
+        self.show.contact(host, contact);
+        let now = Timestamp::now();
+        match (before, contact) {
+            (_, Contact::Lost) => {
+                let events = self.instances.host_contact(host, true, now);
+                self.queue(events);
+                if let job::Phase::Connecting | job::Phase::Launching { .. } = self.state.phase {
+                    let code = a2arun_core::exit_code::LauncherCode::HostUnreachable;
+                    self.note_failure(host, "lost: nothing was heard of it for 10 s".to_owned());
+                    self.queue([Event::SessionFailed { host, code }]);
+                }
+                self.settle();
+            }
+            (Contact::Lost, Contact::Good | Contact::Suspect) => {
+                let events = self.instances.host_contact(host, false, now);
+                self.queue(events);
+                self.settle();
+            }
+            (Contact::Good | Contact::Suspect, Contact::Good | Contact::Suspect) => {}
+        }
+    }
+
+    fn refused(&mut self, host: HostIx, reason: RefusedReason, message: &str, ranks: &[Rank]) {
+        use a2arun_core::exit_code::LauncherCode;
+        let code = match reason {
+            RefusedReason::Capacity => LauncherCode::Capacity,
+            RefusedReason::Version => LauncherCode::HostUnreachable,
+            RefusedReason::Stale | RefusedReason::Invalid | RefusedReason::Failed => {
+                LauncherCode::Internal
+            }
+        };
+        let now = Timestamp::now();
+        self.note_failure(host, message.to_owned());
+        // The refusal is the cause; the instances that never were are no news of their own.
+        self.queue([Event::StageFailed { host, code }]);
+        self.settle();
+        for rank in ranks {
+            let moved = self.instances.refused(*rank, message, now);
+            self.queue(moved.events);
+        }
+        self.settle();
+    }
+
+    pub(super) fn note_failure(&mut self, host: HostIx, text: String) {
+        self.host_failure.get_or_insert((host, text));
+    }
+
+    pub(super) fn new_host(&mut self, host: Host) {
+        self.hosts.0.push(host);
+    }
+
+    /// Ports that a host has to give: rank and fixed number.
+    pub(super) fn ports_wanted(&self, host: HostIx) -> Vec<(Rank, Option<u16>)> {
+        let planned = |rank: &Rank| match self.job.plan.instance(*rank).port {
+            PlannedPort::None => None,
+            PlannedPort::Auto => Some((*rank, None)),
+            PlannedPort::Fixed(port) => Some((*rank, Some(port))),
+        };
+        self.instances.on_host(host).iter().filter_map(planned).collect()
+    }
+}

@@ -1,0 +1,421 @@
+//! What the job machine asks for, performed: reaching hosts, launching stages, stopping.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, UdpSocket};
+use std::time::Duration;
+
+use a2arun_core::exit_code::LauncherCode;
+use a2arun_core::ids::{HostName, Rank};
+use a2arun_core::launch::{OrphanPolicy, RunIdentity};
+use a2arun_core::machine::job::{Effect, Event, Phase};
+use a2arun_core::outcome::StopCause;
+use a2arun_core::plan::{BaseEnv, HostIx, LaunchBuilder, LaunchInputs, ResolvedPlan, StageIx};
+use a2arun_core::spec::Strategy;
+use a2arun_core::status::{InstanceStatusJson, StatusJson};
+use jiff::Timestamp;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
+
+use crate::head::actor::Head;
+use crate::head::batches;
+use crate::head::hosts::{COMMANDS_DEPTH, Host, Reach};
+use crate::head::stops::Schedule;
+use crate::output::LogSink;
+use crate::session::{
+    self, Command, PortRequest, PortsReserved, Session, follow_logs, forward_stdin,
+};
+use crate::target::{ConnectError, Target, chain};
+
+/// Behind the deadline at which nodeds kill, until instances of silent hosts are given up.
+const GIVE_UP_AFTER: Duration = Duration::from_secs(5);
+
+impl Head {
+    pub(super) fn perform(&mut self, effect: Effect) {
+        match effect {
+            // The plan is there before the head is.
+            Effect::MakePlan => {}
+            Effect::ConnectHosts => self.connect_hosts(),
+            Effect::LaunchStage { stage } => self.launch_stage(stage),
+            Effect::AnnounceReady => {
+                self.ready = Some(Timestamp::now());
+                self.show.ready(&self.job, self.resolved.as_ref());
+            }
+            Effect::StopAll { asked_by } => self.stop_all(asked_by),
+            Effect::KillAll => self.kill_all(),
+            Effect::Finish => {}
+        }
+    }
+
+    fn connect_hosts(&mut self) {
+        self.show.connecting(&self.job);
+        for host in self.job.plan.host_indices() {
+            let (commands_in, commands) = mpsc::channel(COMMANDS_DEPTH);
+            let identity = RunIdentity {
+                run: self.run_id(),
+                job: self.job.plan.job.clone(),
+                host: self.job.plan.host(host).name().clone(),
+                orphan: OrphanPolicy::foreground(),
+                head: self.job.head.clone(),
+            };
+            let session = Session {
+                host,
+                target: self.job.targets[host.get()].clone(),
+                identity,
+                generation: self.job.plan.generation,
+            };
+            self.new_host(Host::new(commands_in));
+            self.sessions.spawn(session::run(session, commands, self.events_in.clone()));
+        }
+    }
+
+    /// Attached for the first time: its output is read, its ports are reserved.
+    pub(super) fn host_up(&mut self, host: HostIx) {
+        self.follow(host);
+        let wanted = self.ports_wanted(host);
+        let bind_address =
+            if self.job.plan.loopback { "127.0.0.1".to_owned() } else { String::new() };
+        let range =
+            self.job.plan.host(host).entry.ports.map_or(self.job.ports, |r| (r.first, r.last));
+        let Some(entry) = self.hosts.get(host) else { return };
+        if wanted.is_empty() {
+            entry.reach = Reach::Prepared;
+        } else {
+            entry.reach = Reach::Reserving;
+            let ports =
+                wanted.into_iter().map(|(rank, fixed)| PortRequest { rank, fixed }).collect();
+            entry.send(Command::Reserve { ports, bind_address, range });
+        }
+        self.when_all_prepared();
+    }
+
+    fn follow(&mut self, host: HostIx) {
+        let plan = self.job.plan.clone();
+        let names: crate::output::Names = std::sync::Arc::new(move |rank: Rank| {
+            plan.get(rank).map(|i| (plan.agent(i.agent).id.to_string(), i.index))
+        });
+        let name = self.job.plan.host(host).name().to_string();
+        let sink = LogSink::new(
+            name,
+            names,
+            self.io.format.clone(),
+            self.io.sinks.clone(),
+            self.io.files.clone(),
+            self.io.activity.clone(),
+        );
+        let (ends_in, ends) = oneshot::channel();
+        let target = self.job.targets[host.get()].clone();
+        let run = self.run_id();
+        self.logs.spawn(async move { (host, follow_logs(target, run, sink, ends).await) });
+        if let Some(entry) = self.hosts.get(host) {
+            entry.ends = Some(ends_in);
+            entry.reading = true;
+        }
+    }
+
+    pub(super) fn ports(&mut self, host: HostIx, answer: PortsReserved) {
+        match answer {
+            PortsReserved::All(ports) => {
+                for (rank, port) in ports {
+                    self.bindings.set_port(rank, port);
+                }
+                if let Some(entry) = self.hosts.get(host)
+                    && entry.is_open()
+                {
+                    entry.reach = Reach::Prepared;
+                }
+            }
+            PortsReserved::Conflicts(conflicts) => {
+                let name = self.job.plan.host(host).name().clone();
+                for conflict in &conflicts {
+                    let who = self.job.plan.name(conflict.rank);
+                    let holder = match conflict.holder.as_str() {
+                        "" => "it is taken".to_owned(),
+                        holder => holder.to_owned(),
+                    };
+                    let text = if conflict.port == 0 {
+                        format!("no free port for {who} on {name}: {holder}")
+                    } else {
+                        format!(
+                            "port {} for {who} on {name} cannot be had: {holder}",
+                            conflict.port
+                        )
+                    };
+                    self.note_failure(host, text.clone());
+                    self.show.failure(&text);
+                }
+                if let Some(entry) = self.hosts.get(host) {
+                    entry.reach = Reach::Conflict;
+                }
+            }
+        }
+        self.when_all_prepared();
+    }
+
+    pub(super) fn host_failed(&mut self, host: HostIx, error: ConnectError) {
+        let text = chain(&error);
+        if let Some(entry) = self.hosts.get(host) {
+            entry.drop_session();
+            entry.closed = Some(false);
+            entry.reach = Reach::Failed(error);
+        }
+        tracing::info!(host = host.0, error = %text, "host failed");
+        self.when_all_prepared();
+    }
+
+    /// The first launch waits until every host has said yes or no: then either all of them are
+    /// there, or all bad ones are named at once.
+    fn when_all_prepared(&mut self) {
+        if self.state.phase != Phase::Connecting || self.hosts.0.iter().any(Host::is_open) {
+            return;
+        }
+        if self.hosts.0.iter().all(Host::is_prepared) {
+            match self.resolve() {
+                Ok(resolved) => {
+                    self.resolved = Some(resolved);
+                    self.queue([Event::AllSessionsUp]);
+                }
+                Err((host, text)) => {
+                    self.show.failure(&text);
+                    self.note_failure(host, text);
+                    self.queue([Event::SessionFailed { host, code: LauncherCode::Internal }]);
+                }
+            }
+            return;
+        }
+        let first = self.hosts.iter().find_map(|(ix, host)| match &host.reach {
+            Reach::Failed(error) => Some((ix, error.exit_code(), Some(chain(error)))),
+            Reach::Conflict => Some((ix, LauncherCode::Capacity, None)),
+            Reach::Dialling | Reach::Reserving | Reach::Prepared => None,
+        });
+        self.show.bad_hosts(&self.job, &self.hosts);
+        if let Some((host, code, text)) = first {
+            if let Some(text) = text {
+                self.note_failure(host, text);
+            }
+            self.queue([Event::SessionFailed { host, code }]);
+        }
+    }
+
+    fn resolve(&mut self) -> Result<ResolvedPlan, (HostIx, String)> {
+        let plan = self.job.plan.clone();
+        let reached: Vec<Option<IpAddr>> = self.hosts.0.iter().map(|h| h.address).collect();
+        for host in plan.host_indices() {
+            let address = reached[host.get()]
+                .map(|ip| ip.to_string())
+                .or_else(|| own_address(reached.iter().flatten().next().copied()));
+            if let Some(name) = address.and_then(|a| a.parse::<HostName>().ok()) {
+                self.bindings.set_address(host, name);
+            }
+        }
+        let bindings = self.bindings.clone();
+        ResolvedPlan::new(plan, bindings).map_err(|error| (HostIx(0), error.to_string()))
+    }
+
+    fn launch_stage(&mut self, stage: StageIx) {
+        let Some(resolved) = self.resolved.clone() else { return };
+        self.show.stage(stage, &self.job);
+        let plan = self.job.plan.clone();
+        let inputs = LaunchInputs {
+            spec: &self.job.spec,
+            resolved: &resolved,
+            run: &self.job.run,
+            trace_id: Some(&self.job.trace_id),
+            exports: &self.job.exports,
+            stdin: self.job.stdin,
+        };
+        let builder = match LaunchBuilder::new(inputs) {
+            Ok((builder, _)) => builder,
+            // The command checked the same inputs before it reached any host.
+            Err(error) => {
+                tracing::error!(%error, "launch");
+                return;
+            }
+        };
+        let mut commands = Vec::new();
+        for (host, ranks) in plan.stage_by_host(stage) {
+            let base = match self.job.targets[host.get()] {
+                Target::Local(_) => BaseEnv::Head(&self.job.environment),
+                Target::Installed(_) => BaseEnv::Host,
+            };
+            let launch =
+                builder.host(host, &ranks, base, &|agent| self.job.sites[agent.get()].clone());
+            for piece in batches::split(launch) {
+                let (templates, instances) = (piece.templates, piece.instances);
+                let generation = plan.generation;
+                commands.push((host, Command::Launch { generation, templates, instances }));
+            }
+        }
+        for (host, command) in commands {
+            let sent = self.hosts.get(host).is_some_and(|entry| entry.send(command));
+            if !sent {
+                let text = "its session does not take the launch".to_owned();
+                self.note_failure(host, text);
+                self.queue([Event::SessionFailed { host, code: LauncherCode::HostUnreachable }]);
+                return;
+            }
+        }
+        let now = Timestamp::now();
+        for rank in &plan.stages[stage.get()] {
+            let events = self.instances.assigned(*rank, now);
+            self.queue(events);
+        }
+        self.forward_stdin(stage);
+    }
+
+    fn forward_stdin(&mut self, stage: StageIx) {
+        let Some(agent) = self.job.stdin else { return };
+        let rank = self.job.plan.agent(agent).first;
+        let instance = self.job.plan.instance(rank);
+        if instance.stage != stage {
+            return;
+        }
+        let target = self.job.targets[instance.host.get()].clone();
+        let run = self.run_id();
+        let talk = self.io.talk.clone();
+        self.stdin.spawn(async move {
+            let forwarded = forward_stdin(target, run, rank, std::io::stdin()).await;
+            if let Err(error) = forwarded {
+                talk.warning(&format!("standard input is not forwarded: {}", chain(&error)));
+            }
+        });
+    }
+
+    fn stop_all(&mut self, cause: StopCause) {
+        let now = Instant::now();
+        let plan = &self.job.plan;
+        let mut stages: Vec<StageIx> = (0_u32..).map(StageIx).take(plan.stages.len()).collect();
+        // Stages start callees first but for `top-down`: callers stop first.
+        match self.job.spec.deployment.strategy {
+            Strategy::Staged | Strategy::Parallel | Strategy::Sequential => stages.reverse(),
+            Strategy::TopDown => {}
+        }
+        stages.retain(|stage| self.instances.stage_is_live(*stage));
+        let grace = self
+            .job
+            .spec
+            .agents
+            .iter()
+            .map(|agent| agent.stop.grace)
+            .max()
+            .unwrap_or(Duration::from_secs(10));
+        if !stages.is_empty() {
+            self.show.stopping(&self.state, &self.instances, &self.job);
+        }
+        self.stop = Some(Schedule::new(stages, grace, cause, now));
+        self.give_up_at = Some(now + grace + GIVE_UP_AFTER);
+        self.drive_stop();
+        let terminal = self.instances.tally().terminal();
+        self.queue(terminal);
+    }
+
+    /// Tells the stages whose turn it is.
+    pub(super) fn drive_stop(&mut self) {
+        let now = Instant::now();
+        while let Some(stop) = &mut self.stop {
+            let instances = &self.instances;
+            let Some(stage) = stop.due(now, |stage| instances.stage_is_live(stage)) else { return };
+            let left = stop.deadline.saturating_duration_since(now);
+            let cause = stop.cause;
+            self.stop_stage(stage, left, cause);
+        }
+    }
+
+    fn stop_stage(&mut self, stage: StageIx, left: Duration, cause: StopCause) {
+        let plan = self.job.plan.clone();
+        // What is left of the deadline, or the agent's own grace where that is shorter.
+        let mut asked: BTreeMap<(HostIx, Duration), Vec<Rank>> = BTreeMap::new();
+        for rank in &plan.stages[stage.get()] {
+            if self.instances.is_live(*rank) {
+                let instance = plan.instance(*rank);
+                let grace = self.job.spec.agent(instance.agent).stop.grace.min(left);
+                asked.entry((instance.host, grace)).or_default().push(*rank);
+            }
+        }
+        for ((host, grace), ranks) in asked {
+            if let Some(entry) = self.hosts.get(host) {
+                entry.send(Command::Stop { ranks, grace: Some(grace), cause });
+            }
+        }
+    }
+
+    fn kill_all(&mut self) {
+        let now = Instant::now();
+        let cause = self.stop.as_ref().map_or(StopCause::User, |stop| stop.cause);
+        if let Some(stop) = &mut self.stop {
+            stop.hasten(now);
+        }
+        for host in self.hosts.indices() {
+            if let Some(entry) = self.hosts.get(host) {
+                let grace = Some(Duration::ZERO);
+                entry.send(Command::Stop { ranks: Vec::new(), grace, cause });
+            }
+        }
+        self.give_up_at = Some(now + GIVE_UP_AFTER);
+    }
+
+    /// The deadline is long over: those of hosts that are away are counted as over, fate unknown.
+    pub(super) fn give_up(&mut self) {
+        let left: Vec<Rank> = self
+            .instances
+            .iter()
+            .map(|(rank, _)| rank)
+            .filter(|r| self.instances.is_live(*r))
+            .collect();
+        self.show.given_up(&left, &self.job);
+        for rank in left {
+            self.given_up.push(rank);
+            let events = self.instances.give_up(rank);
+            self.queue(events);
+        }
+    }
+
+    /// The run in the shape of DESIGN §11.
+    pub(super) fn status(&self) -> StatusJson {
+        let plan = &self.job.plan;
+        let instances = self
+            .instances
+            .iter()
+            .map(|(rank, instance)| {
+                let planned = plan.instance(rank);
+                let report = instance.mirror.report();
+                let ready = report.map(|_| instance.mirror.shown().as_str() == "ready");
+                InstanceStatusJson {
+                    name: plan.name(rank).to_string(),
+                    agent: plan.agent(planned.agent).id.to_string(),
+                    rank: rank.0,
+                    host: plan.host(planned.host).name().to_string(),
+                    state: instance.mirror.shown(),
+                    ready,
+                    card: instance.card,
+                    net: None,
+                    pid: instance.pid,
+                    incarnation: report.map(|r| r.incarnation.0),
+                    restarts: report.map_or(0, |r| r.incarnation.0.saturating_sub(1)),
+                    url: self.resolved.as_ref().and_then(|r| r.url(rank)),
+                    exit: instance.exit.as_ref().map(|(_, exit)| (&**exit).into()),
+                    since: instance.since,
+                    cpu_percent: None,
+                    memory_bytes: None,
+                }
+            })
+            .collect();
+        StatusJson {
+            job: plan.job.to_string(),
+            run: self.job.run.to_string(),
+            state: self.state.shown().unwrap_or(a2arun_core::status::JobState::Allocated),
+            result: self.state.result().map(|(result, _)| result.word()),
+            since: Some(self.since),
+            instances,
+        }
+    }
+}
+
+/// This machine's address as others see it: the one that a packet to `peer` would leave from.
+fn own_address(peer: Option<IpAddr>) -> Option<String> {
+    let Some(peer) = peer else { return Some("127.0.0.1".to_owned()) };
+    let any = if peer.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
+    // Connecting a datagram socket sends nothing; it asks the routing table.
+    let socket = UdpSocket::bind(any).ok()?;
+    socket.connect((peer, 9)).ok()?;
+    socket.local_addr().ok().map(|a| a.ip().to_string())
+}

@@ -1,0 +1,257 @@
+//! The end of a job: its output is read to the last byte, the hosts are released, the result is
+//! put together.
+
+use std::time::Duration;
+
+use a2arun_core::exit_code::LauncherCode;
+use a2arun_core::ids::Rank;
+use a2arun_core::machine::job::{Failure, JobResult};
+use a2arun_core::plan::HostIx;
+use a2arun_core::result::{Counts, FirstCause, ResultJson};
+use jiff::Timestamp;
+use tokio::time::{Instant, timeout, timeout_at};
+
+use crate::head::actor::{Head, Input};
+use crate::head::hosts::Host;
+use crate::output::{cause_line, why};
+use crate::session::{
+    Chunk, ChunkSink, Command, Contact, LogEnd, LogRequest, StreamKind, read_logs,
+};
+
+/// A host that has output for us and sends none of it for this long has none.
+const OUTPUT_SILENCE: Duration = Duration::from_secs(10);
+/// A host that is not connected is waited for this long with its output.
+const OUTPUT_AWAY: Duration = Duration::from_secs(3);
+/// Sessions end within their own limit, which is shorter.
+const RELEASE_LIMIT: Duration = Duration::from_secs(3);
+/// A failed agent's last words.
+const TAIL_LINES: usize = 40;
+const TAIL_BYTES: u64 = 32 * 1024;
+const TAIL_LIMIT: Duration = Duration::from_secs(2);
+
+/// How a job ended.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    pub(crate) exit_code: u8,
+    pub(crate) result: ResultJson,
+    /// One line that says what went wrong; `None`: nothing did, or it was said.
+    pub(crate) cause: Option<String>,
+    /// What the failed agent wrote to stderr at last.
+    pub(crate) last_words: Vec<String>,
+}
+
+pub(super) async fn finish(mut head: Head) -> Outcome {
+    let ended = Timestamp::now();
+    drain_output(&mut head).await;
+    let first = head.state.result().and_then(|(result, _)| result.first());
+    let last_words = match first.and_then(|f| f.rank) {
+        Some(rank) => last_words(&head, rank).await,
+        None => Vec::new(),
+    };
+    release(&mut head).await;
+    head.stdin.abort_all();
+    outcome(&head, ended, first, last_words)
+}
+
+/// Tells every log reader where its streams end and waits for all of it, however slow our own
+/// reader is; only a host that sends nothing is not waited for.
+async fn drain_output(head: &mut Head) {
+    let mut ends: Vec<Vec<LogEnd>> = vec![Vec::new(); head.hosts.0.len()];
+    for (rank, instance) in head.instances.iter() {
+        if let Some((incarnation, record)) = &instance.exit {
+            let host = head.job.plan.instance(rank).host;
+            if record.stdout_bytes > 0 || record.stderr_bytes > 0 {
+                ends[host.get()].push(LogEnd {
+                    rank,
+                    incarnation: *incarnation,
+                    stdout: record.stdout_bytes,
+                    stderr: record.stderr_bytes,
+                });
+            }
+        }
+    }
+    for (host, ends) in head.hosts.0.iter_mut().zip(ends) {
+        if let Some(sender) = host.ends.take() {
+            // A reader that is gone has ended.
+            let _ = sender.send(ends);
+        }
+    }
+    let activity = head.io.activity.clone();
+    let mut quiet_since = Instant::now();
+    let mut seen = activity.chunks();
+    while !head.logs.is_empty() {
+        match head.next().await {
+            Input::Logs(sink) => {
+                sink.finish().await;
+                continue;
+            }
+            // Another Ctrl-C: what is left of the output stays where it is.
+            Input::Stop(_) => break,
+            input @ (Input::Session(..) | Input::Ask(_) | Input::Clock) => head.take(input),
+        }
+        if activity.chunks() != seen || activity.is_blocked() {
+            seen = activity.chunks();
+            quiet_since = Instant::now();
+        }
+        let away = head.hosts.0.iter().all(|h| !h.reading || !is_heard(h));
+        let limit = if away { OUTPUT_AWAY } else { OUTPUT_SILENCE };
+        if quiet_since.elapsed() >= limit {
+            break;
+        }
+    }
+    head.logs.abort_all();
+    let missing: Vec<HostIx> =
+        head.hosts.iter().filter(|(_, h)| h.reading).map(|(ix, _)| ix).collect();
+    for host in missing {
+        head.show.output_missing(host);
+    }
+}
+
+fn is_heard(host: &Host) -> bool {
+    host.connected && host.contact != Contact::Lost
+}
+
+/// Tells every host that everything was read.
+async fn release(head: &mut Head) {
+    let limit = Instant::now() + RELEASE_LIMIT;
+    for host in &mut head.hosts.0 {
+        if host.closed.is_none() && (!host.was_reached() || !host.send(Command::Release)) {
+            host.closed = Some(false);
+            host.drop_session();
+        }
+    }
+    while head.hosts.0.iter().any(|h| h.closed.is_none()) {
+        // Safe to drop: what was not taken is not wanted any more.
+        match timeout_at(limit, head.next()).await {
+            Ok(Input::Stop(_)) | Err(_) => break,
+            Ok(input) => head.take(input),
+        }
+    }
+    let untold: Vec<HostIx> = head
+        .hosts
+        .iter()
+        .filter(|(_, h)| h.was_reached() && h.closed != Some(true))
+        .map(|(ix, _)| ix)
+        .collect();
+    // A host on which nothing was started has nothing to be told.
+    if head.instances.iter().any(|(_, i)| i.mirror.report().is_some()) {
+        head.show.not_told(&untold);
+    }
+    head.sessions.abort_all();
+}
+
+/// The last lines that a failed instance wrote to stderr.
+async fn last_words(head: &Head, rank: Rank) -> Vec<String> {
+    let Some((incarnation, record)) = head.instances.get(rank).and_then(|i| i.exit.as_ref()) else {
+        return Vec::new();
+    };
+    if record.stderr_bytes == 0 {
+        return Vec::new();
+    }
+    let host = head.job.plan.instance(rank).host;
+    let target = &head.job.targets[host.get()];
+    let offset = record.stderr_bytes.saturating_sub(TAIL_BYTES);
+    let request = LogRequest::from(head.run_id(), rank, *incarnation, StreamKind::Stderr, offset);
+    let mut tail = Tail(Vec::new());
+    // Whatever came until then is better than nothing.
+    if timeout(TAIL_LIMIT, read_logs(target, request, &mut tail)).await.is_err() {
+        tracing::debug!(%rank, "its last lines did not come in time");
+    }
+    let text = String::from_utf8_lossy(&tail.0);
+    let mut lines: Vec<&str> = text.lines().collect();
+    if offset > 0 && !lines.is_empty() {
+        lines.remove(0);
+    }
+    let skip = lines.len().saturating_sub(TAIL_LINES);
+    lines[skip..].iter().map(|line| printable(line)).collect()
+}
+
+fn printable(line: &str) -> String {
+    line.chars().map(|c| if c.is_control() && c != '\t' { '\u{fffd}' } else { c }).collect()
+}
+
+struct Tail(Vec<u8>);
+
+impl ChunkSink for Tail {
+    async fn chunk(&mut self, chunk: Chunk) {
+        self.0.extend_from_slice(&chunk.data);
+    }
+
+    fn has_partial(&self) -> bool {
+        false
+    }
+
+    async fn flush_partial(&mut self) {}
+}
+
+fn outcome(
+    head: &Head,
+    ended: Timestamp,
+    first: Option<Failure>,
+    last_words: Vec<String>,
+) -> Outcome {
+    let (result, mut exit_code) =
+        head.state.result().unwrap_or((JobResult::Canceled, LauncherCode::Internal.code()));
+    if exit_code == 0 && !head.given_up.is_empty() {
+        exit_code = LauncherCode::HostUnreachable.code();
+    }
+    let plan = &head.job.plan;
+    let mut counts = Counts::default();
+    for (_, instance) in head.instances.iter() {
+        let gone =
+            instance.mirror.report().is_some().then_some(a2arun_core::outcome::ExitReason::Unknown);
+        counts.add(instance.exit.as_ref().map(|(_, exit)| exit.reason).or(gone));
+    }
+    let cause = first.map(|failure| first_cause(head, failure, last_words.clone()));
+    let line = match (&result, first) {
+        (JobResult::Failed { .. } | JobResult::LaunchFailed { .. }, Some(failure)) => {
+            cause_text(head, failure)
+        }
+        _ => None,
+    };
+    let result = ResultJson {
+        job: plan.job.to_string(),
+        run: head.job.run.to_string(),
+        result: result.word(),
+        exit_code,
+        origin: first.map_or(a2arun_core::result::Origin::Launcher, |f| f.origin),
+        first_cause: cause,
+        started: head.job.started,
+        ready: head.ready,
+        ended,
+        counts,
+    };
+    Outcome { exit_code, result, cause: line, last_words }
+}
+
+fn cause_text(head: &Head, failure: Failure) -> Option<String> {
+    let rank = failure.rank?;
+    let (_, record) = head.instances.get(rank)?.exit.as_ref()?;
+    let plan = &head.job.plan;
+    let host = plan.host(plan.instance(rank).host).name();
+    Some(cause_line(&plan.name(rank).to_string(), host.as_str(), record))
+}
+
+fn first_cause(head: &Head, failure: Failure, stderr: Vec<String>) -> FirstCause {
+    let plan = &head.job.plan;
+    let instance = failure.rank.and_then(|rank| head.instances.get(rank));
+    let record = instance.and_then(|i| i.exit.as_ref()).map(|(_, record)| record);
+    let host = failure.host.or_else(|| failure.rank.map(|rank| plan.instance(rank).host));
+    let said = head.host_failure.as_ref().filter(|(h, _)| Some(*h) == failure.host);
+    let text = match (record, said) {
+        (Some(record), _) => why(record),
+        (None, Some((_, said))) => said.clone(),
+        (None, None) => "no cause is known".to_owned(),
+    };
+    FirstCause {
+        agent: failure.rank.map(|rank| plan.name(rank).to_string()),
+        rank: failure.rank.map(|rank| rank.0),
+        host: host.map(|h| plan.host(h).name().to_string()),
+        when: failure.when,
+        why: text,
+        reason: record.map(|r| r.reason.to_string()),
+        code: record.and_then(|r| r.code),
+        signal: record.and_then(|r| r.signal).map(|s| s.0),
+        stderr,
+    }
+}

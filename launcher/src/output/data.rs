@@ -1,0 +1,43 @@
+//! Results of commands, on stdout.
+
+use std::io::{self, Write};
+
+use serde::Serialize;
+
+/// A text as it is.
+///
+/// # Errors
+/// When stdout cannot be written.
+pub(crate) fn print_line(text: &str) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(text.as_bytes())?;
+    if !text.ends_with('\n') {
+        stdout.write_all(b"\n")?;
+    }
+    stdout.flush()
+}
+
+/// One document, indented.
+///
+/// # Errors
+/// When stdout cannot be written.
+pub(crate) fn print_json(value: &impl Serialize) -> io::Result<()> {
+    let text = serde_json::to_string_pretty(value).map_err(io::Error::other)?;
+    print_line(&text)
+}
+
+/// Talk of commands that run no job, on stderr.
+pub fn say(text: &str) {
+    let mut stderr = io::stderr().lock();
+    // A stderr that is gone has nobody to tell.
+    let _ = stderr.write_all(text.as_bytes());
+    if !text.ends_with('\n') {
+        let _ = stderr.write_all(b"\n");
+    }
+}
+
+/// A text on stdout that nobody needs to have read: help, the version.
+pub fn print(text: &str) {
+    // `a2arun --help | head` is no failure.
+    let _ = print_line(text);
+}

@@ -1,0 +1,236 @@
+//! Raw output of a host to tagged lines, in buffers for the printing threads.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use a2arun_core::ids::{Incarnation, Rank};
+use a2arun_core::lines::{LineAssembler, Sink};
+use a2arun_core::status::EventJson;
+use jiff::Timestamp;
+
+use crate::output::files::{Files, Piece};
+use crate::output::printer::Sinks;
+use crate::output::style::Style;
+use crate::session::{Chunk, ChunkSink, StreamKind};
+
+/// Half a line is shown on a terminal when nothing more came for this long.
+const PARTIAL_AGE: Duration = Duration::from_millis(500);
+
+/// Whose output it is: agent and copy by rank, on one host.
+pub(crate) type Names = Arc<dyn Fn(Rank) -> Option<(String, u32)> + Send + Sync>;
+
+/// How lines are written.
+#[derive(Debug, Clone)]
+pub(crate) enum LogFormat {
+    /// Behind their tag; what each of our streams is decides about control characters.
+    Tagged { stdout: Sink, stderr: Sink, style: Style, all_to_stderr: bool },
+    /// One JSON document a line, on stdout.
+    Jsonl { seq: Arc<AtomicU64> },
+}
+
+/// Whether output moves, over all hosts: a reader of ours that stands still is not a host that
+/// sends nothing.
+#[derive(Debug, Default)]
+pub(crate) struct Activity {
+    chunks: AtomicU64,
+    blocked: AtomicU64,
+}
+
+impl Activity {
+    /// How many pieces have come.
+    pub(crate) fn chunks(&self) -> u64 {
+        self.chunks.load(Ordering::Relaxed)
+    }
+
+    /// Whether a printing thread lets somebody wait.
+    pub(crate) fn is_blocked(&self) -> bool {
+        self.blocked.load(Ordering::Relaxed) > 0
+    }
+}
+
+/// Takes the output of one host.
+pub(crate) struct LogSink {
+    activity: Arc<Activity>,
+    host: String,
+    names: Names,
+    format: LogFormat,
+    sinks: Sinks,
+    files: Option<Files>,
+    streams: HashMap<(Rank, StreamKind), Stream>,
+    partials: usize,
+}
+
+struct Stream {
+    incarnation: Incarnation,
+    assembler: LineAssembler,
+    prefix: Arc<[u8]>,
+    last: Instant,
+}
+
+impl LogSink {
+    pub(crate) fn new(
+        host: String,
+        names: Names,
+        format: LogFormat,
+        sinks: Sinks,
+        files: Option<Files>,
+        activity: Arc<Activity>,
+    ) -> Self {
+        Self { activity, host, names, format, sinks, files, streams: HashMap::new(), partials: 0 }
+    }
+
+    fn stream(&mut self, rank: Rank, incarnation: Incarnation, kind: StreamKind) -> &mut Stream {
+        let (names, format, host) = (&self.names, &self.format, &self.host);
+        self.streams.entry((rank, kind)).or_insert_with(|| {
+            let (sink, style) = match (format, kind) {
+                (
+                    LogFormat::Tagged { stdout, style, all_to_stderr: false, .. },
+                    StreamKind::Stdout,
+                ) => (*stdout, *style),
+                (LogFormat::Tagged { stderr, style, .. }, _) => (*stderr, *style),
+                (LogFormat::Jsonl { .. }, _) => (Sink::Raw, Style::Plain),
+            };
+            let agent = names(rank).map_or_else(|| "?".to_owned(), |(agent, _)| agent);
+            let prefix = match format {
+                LogFormat::Tagged { .. } => style.tag(rank.0, &format!("[{rank} {agent}@{host}]")),
+                LogFormat::Jsonl { .. } => Vec::new(),
+            };
+            Stream {
+                incarnation,
+                assembler: LineAssembler::new(sink),
+                prefix: prefix.into(),
+                last: Instant::now(),
+            }
+        })
+    }
+
+    async fn send(&self, rank: Rank, incarnation: Incarnation, kind: StreamKind, lines: Vec<u8>) {
+        if lines.is_empty() {
+            return;
+        }
+        self.activity.blocked.fetch_add(1, Ordering::Relaxed);
+        // A printing thread that is gone has no reader; the output is dropped.
+        let _ = match (&self.format, kind) {
+            (LogFormat::Tagged { all_to_stderr: false, .. }, StreamKind::Stdout) => {
+                self.sinks.stdout.send(lines).await
+            }
+            (LogFormat::Tagged { .. }, _) => self.sinks.stderr.send(lines).await,
+            (LogFormat::Jsonl { seq }, _) => {
+                let text = self.as_json(seq, rank, incarnation, kind, &lines);
+                self.sinks.stdout.send(text).await
+            }
+        };
+        self.activity.blocked.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    fn as_json(
+        &self,
+        seq: &AtomicU64,
+        rank: Rank,
+        incarnation: Incarnation,
+        kind: StreamKind,
+        lines: &[u8],
+    ) -> Vec<u8> {
+        let stream = match kind {
+            StreamKind::Stdout => "stdout",
+            StreamKind::Stderr => "stderr",
+        };
+        let agent = (self.names)(rank).map(|(agent, index)| format!("{agent}[{index}]"));
+        let mut text = Vec::with_capacity(lines.len() * 2);
+        for line in lines.strip_suffix(b"\n").unwrap_or(lines).split(|b| *b == b'\n') {
+            let mut more = serde_json::Map::new();
+            more.insert("stream".into(), stream.into());
+            more.insert("line".into(), String::from_utf8_lossy(line).into());
+            let event = EventJson {
+                seq: seq.fetch_add(1, Ordering::Relaxed),
+                time: Timestamp::now(),
+                kind: "output".to_owned(),
+                agent: agent.clone(),
+                rank: Some(rank.0),
+                host: Some(self.host.clone()),
+                incarnation: Some(incarnation.0),
+                more,
+            };
+            // Strings and numbers can always be written.
+            if serde_json::to_writer(&mut text, &event).is_ok() {
+                text.push(b'\n');
+            }
+        }
+        text
+    }
+}
+
+impl std::fmt::Debug for LogSink {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LogSink").field("host", &self.host).finish_non_exhaustive()
+    }
+}
+
+impl ChunkSink for LogSink {
+    async fn chunk(&mut self, chunk: Chunk) {
+        self.activity.chunks.fetch_add(1, Ordering::Relaxed);
+        let Chunk { rank, incarnation, stream: kind, data, end, .. } = chunk;
+        let mut lines = Vec::with_capacity(data.len() + data.len() / 2 + 64);
+        let stream = self.stream(rank, incarnation, kind);
+        let had = stream.assembler.has_partial();
+        let prefix = stream.prefix.clone();
+        if stream.incarnation != incarnation {
+            stream.incarnation = incarnation;
+            stream.assembler.flush_partial(&prefix, &mut lines);
+        }
+        stream.assembler.tag_into(&data, &prefix, &mut lines);
+        stream.last = Instant::now();
+        if end {
+            stream.assembler.flush_partial(&prefix, &mut lines);
+        }
+        let has = stream.assembler.has_partial();
+        self.partials = self.partials + usize::from(has) - usize::from(had);
+        if let Some(files) = &self.files
+            && !data.is_empty()
+        {
+            files.write(Piece { rank, stream: kind, data }).await;
+        }
+        self.send(rank, incarnation, kind, lines).await;
+    }
+
+    fn has_partial(&self) -> bool {
+        // A file or pipe waits for the whole line: nobody looks at a half one.
+        self.partials > 0
+            && matches!(
+                self.format,
+                LogFormat::Tagged { stdout: Sink::Terminal, .. }
+                    | LogFormat::Tagged { stderr: Sink::Terminal, .. }
+            )
+    }
+
+    async fn flush_partial(&mut self) {
+        let mut due = Vec::new();
+        for ((rank, kind), stream) in &mut self.streams {
+            if stream.assembler.has_partial() && stream.last.elapsed() >= PARTIAL_AGE {
+                let mut lines = Vec::new();
+                let prefix = stream.prefix.clone();
+                stream.assembler.flush_partial(&prefix, &mut lines);
+                due.push((*rank, stream.incarnation, *kind, lines));
+            }
+        }
+        self.partials -= due.len();
+        for (rank, incarnation, kind, lines) in due {
+            self.send(rank, incarnation, kind, lines).await;
+        }
+    }
+}
+
+impl LogSink {
+    /// The end of everything: half lines go out marked.
+    pub(crate) async fn finish(mut self) {
+        let streams = std::mem::take(&mut self.streams);
+        for ((rank, kind), mut stream) in streams {
+            let mut lines = Vec::new();
+            if stream.assembler.flush_partial(&stream.prefix, &mut lines) {
+                self.send(rank, stream.incarnation, kind, lines).await;
+            }
+        }
+    }
+}

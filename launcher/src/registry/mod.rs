@@ -1,0 +1,16 @@
+//! The runs of this machine: a folder each, under the user's state folder.
+//!
+//! ```text
+//! $XDG_STATE_HOME/a2arun/<hostname>/runs/<run>/run.json     who it is, where, since when
+//!                                             /result.json  how it ended
+//!                                             /head.sock    its head, while it lives
+//! ```
+//!
+//! What runs is asked of heads and nodeds; files only say whom to ask. A damaged file is said to
+//! be damaged, never taken as empty.
+
+mod folder;
+mod scan;
+
+pub(crate) use folder::{HostReach, RunFolder, RunJson, RunsDir, VERSION, prune, write_result};
+pub(crate) use scan::{Entry, Found, Life, boot_id, find, list, process_start};

@@ -1,0 +1,355 @@
+//! A host's output, from where we are to where it ends, over breaks of the connection.
+
+use std::collections::HashMap;
+use std::future::{Future, pending};
+use std::pin::Pin;
+use std::time::Duration;
+
+use a2arun_core::backoff::Reconnect;
+use a2arun_core::ids::{Incarnation, Rank, RunId};
+use a2arun_proto::v1::bulk_client::BulkClient;
+use a2arun_proto::{MESSAGE_MAX_BYTES, v1};
+use a2arun_rt::tls::Purpose;
+use bytes::{Buf, Bytes};
+use tokio::sync::oneshot;
+use tokio::time::{MissedTickBehavior, interval, sleep};
+use tonic::Streaming;
+
+use crate::session::control::from_status;
+use crate::session::types::StreamKind;
+use crate::session::wire;
+use crate::target::{ConnectError, OnDemand, Target, chain};
+
+/// Raw output of one instance's stream.
+#[derive(Debug)]
+pub(crate) struct Chunk {
+    pub(crate) rank: Rank,
+    pub(crate) incarnation: Incarnation,
+    pub(crate) stream: StreamKind,
+    /// Of the first byte of `data`.
+    pub(crate) offset: u64,
+    pub(crate) data: Bytes,
+    /// Nothing follows.
+    pub(crate) end: bool,
+}
+
+/// Where chunks go. One that waits holds the reader back, never the agent.
+pub(crate) trait ChunkSink: Send {
+    /// Takes a chunk. Chunks of a stream come in order, without gap or overlap but for what
+    /// noded no longer has.
+    fn chunk(&mut self, chunk: Chunk) -> impl Future<Output = ()> + Send;
+    /// Whether half a line waits for its rest.
+    fn has_partial(&self) -> bool;
+    /// Lets half lines go that have waited for long.
+    fn flush_partial(&mut self) -> impl Future<Output = ()> + Send;
+}
+
+/// How long an instance's streams are in the end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct LogEnd {
+    pub(crate) rank: Rank,
+    pub(crate) incarnation: Incarnation,
+    pub(crate) stdout: u64,
+    pub(crate) stderr: u64,
+}
+
+type Key = (Rank, Incarnation, StreamKind);
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Progress {
+    offset: u64,
+    ended: bool,
+}
+
+/// What was read so far; also what a new connection is asked for.
+#[derive(Debug, Default)]
+struct Cursors(HashMap<Key, Progress>);
+
+impl Cursors {
+    /// Cuts off what was read before; `None`: nothing of it is new.
+    fn take(&mut self, mut chunk: Chunk) -> Option<Chunk> {
+        let progress = self.0.entry((chunk.rank, chunk.incarnation, chunk.stream)).or_default();
+        let known = progress.offset.saturating_sub(chunk.offset);
+        if known > 0 {
+            let skip = usize::try_from(known).unwrap_or(usize::MAX).min(chunk.data.len());
+            chunk.data.advance(skip);
+            chunk.offset += skip as u64;
+        }
+        let end_is_new = chunk.end && !progress.ended;
+        if chunk.data.is_empty() && !end_is_new {
+            return None;
+        }
+        progress.offset = progress.offset.max(chunk.offset + chunk.data.len() as u64);
+        progress.ended |= chunk.end;
+        Some(chunk)
+    }
+
+    fn reached(&self, end: &LogEnd) -> bool {
+        let reached = |stream, size| {
+            size == 0
+                || self
+                    .0
+                    .get(&(end.rank, end.incarnation, stream))
+                    .is_some_and(|p| p.ended || p.offset >= size)
+        };
+        reached(StreamKind::Stdout, end.stdout) && reached(StreamKind::Stderr, end.stderr)
+    }
+
+    fn to_wire(&self) -> Vec<v1::LogCursor> {
+        self.0
+            .iter()
+            .map(|((rank, incarnation, stream), progress)| v1::LogCursor {
+                rank: rank.0,
+                incarnation: incarnation.0,
+                stream: wire::stream(*stream).into(),
+                offset: progress.offset,
+            })
+            .collect()
+    }
+}
+
+/// Reads everything that a run writes on a host until `ends` says where it ends and all of it is
+/// there. Gives the sink back.
+///
+/// # Cancel safety
+/// Dropping it loses the sink's place; noded keeps the output.
+pub(crate) async fn follow_logs<S: ChunkSink>(
+    target: Target,
+    run: RunId,
+    mut sink: S,
+    mut ends: oneshot::Receiver<Vec<LogEnd>>,
+) -> S {
+    let reconnect =
+        Reconnect { first: Duration::from_millis(10), max: Duration::from_secs(1), attempts: None };
+    let fresh = || reconnect.waits(u64::from(std::process::id()));
+    let mut waits = fresh();
+    let mut cursors = Cursors::default();
+    let mut left: Option<Vec<LogEnd>> = None;
+    let mut link = Link::Closed { wait: Duration::ZERO };
+    let mut tick = interval(FLUSH_EVERY);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        if let Some(left) = &mut left {
+            left.retain(|end| !cursors.reached(end));
+            if left.is_empty() {
+                return sink;
+            }
+        }
+        if let Link::Closed { wait } = link {
+            let request = LogRequest {
+                run: run.clone(),
+                cursors: cursors.to_wire(),
+                follow: true,
+                tail_lines: None,
+            };
+            link = Link::Opening(Box::pin(open_after(wait, target.clone(), request)));
+        }
+        // The ends come first: with nothing to read no connection is waited for. An opening is
+        // kept over rounds; a message that is not there yet is not lost.
+        let input = tokio::select! {
+            biased;
+            known = &mut ends, if left.is_none() => Input::Ends(known.unwrap_or_default()),
+            input = link.next() => input,
+            _ = tick.tick(), if sink.has_partial() => Input::Tick,
+        };
+        match input {
+            Input::Ends(known) => left = Some(known),
+            Input::Opened(stream) => {
+                waits = fresh();
+                link = Link::Open(Box::new(stream));
+            }
+            Input::Chunk(chunk) => {
+                if let Some(chunk) = wire_chunk(chunk).and_then(|c| cursors.take(c)) {
+                    sink.chunk(chunk).await;
+                }
+            }
+            Input::Gone(why) => {
+                tracing::debug!(%why, "no output stream");
+                link = Link::Closed { wait: waits.next().unwrap_or(Duration::from_secs(1)) };
+            }
+            Input::Tick => sink.flush_partial().await,
+        }
+    }
+}
+
+/// How often half a line that nobody ends is looked at.
+const FLUSH_EVERY: Duration = Duration::from_millis(250);
+
+enum Input {
+    Ends(Vec<LogEnd>),
+    Opened(Streaming<v1::LogChunk>),
+    Chunk(v1::LogChunk),
+    Gone(String),
+    Tick,
+}
+
+enum Link {
+    Closed { wait: Duration },
+    Opening(Pin<Box<dyn Future<Output = Result<Streaming<v1::LogChunk>, ConnectError>> + Send>>),
+    Open(Box<Streaming<v1::LogChunk>>),
+}
+
+impl Link {
+    /// # Cancel safety
+    /// Safe: an opening stays where it is, a message that was not given stays in the stream.
+    async fn next(&mut self) -> Input {
+        match self {
+            Self::Closed { .. } => pending().await,
+            Self::Opening(opening) => match opening.await {
+                Ok(stream) => Input::Opened(stream),
+                Err(error) => Input::Gone(chain(&error)),
+            },
+            Self::Open(stream) => match stream.message().await {
+                Ok(Some(chunk)) => Input::Chunk(chunk),
+                Ok(None) => Input::Gone("noded closed it".to_owned()),
+                Err(status) => Input::Gone(status.to_string()),
+            },
+        }
+    }
+}
+
+async fn open_after(
+    wait: Duration,
+    target: Target,
+    request: LogRequest,
+) -> Result<Streaming<v1::LogChunk>, ConnectError> {
+    if !wait.is_zero() {
+        sleep(wait).await;
+    }
+    open(&target, request).await
+}
+
+/// What is asked of noded.
+#[derive(Debug)]
+pub(crate) struct LogRequest {
+    run: RunId,
+    cursors: Vec<v1::LogCursor>,
+    follow: bool,
+    tail_lines: Option<u64>,
+}
+
+impl LogRequest {
+    /// Every instance, whole or from its last lines on.
+    pub(crate) fn all(run: RunId, tail_lines: Option<u64>, follow: bool) -> Self {
+        Self { run, cursors: Vec::new(), follow, tail_lines }
+    }
+
+    /// One stream of one instance, from an offset to what is there now.
+    pub(crate) fn from(
+        run: RunId,
+        rank: Rank,
+        incarnation: Incarnation,
+        stream: StreamKind,
+        offset: u64,
+    ) -> Self {
+        let cursor = v1::LogCursor {
+            rank: rank.0,
+            incarnation: incarnation.0,
+            stream: wire::stream(stream).into(),
+            offset,
+        };
+        Self { run, cursors: vec![cursor], follow: false, tail_lines: None }
+    }
+}
+
+async fn open(
+    target: &Target,
+    request: LogRequest,
+) -> Result<Streaming<v1::LogChunk>, ConnectError> {
+    let connection = target.connect(Purpose::Bulk, OnDemand::Never).await?;
+    let tls = connection.address.is_some();
+    let mut client =
+        BulkClient::new(connection.channel).max_decoding_message_size(MESSAGE_MAX_BYTES);
+    let request = v1::ReadLogsRequest {
+        run: request.run.to_string(),
+        cursors: request.cursors,
+        follow: request.follow,
+        tail_lines: request.tail_lines,
+    };
+    let reply = client.read_logs(request).await;
+    match reply {
+        Ok(reply) => Ok(reply.into_inner()),
+        Err(status) => Err(match connection.verdict.alert() {
+            Some(alert) => ConnectError::RefusedUs(alert.to_owned()),
+            None => from_status(&status, tls),
+        }),
+    }
+}
+
+fn wire_chunk(chunk: v1::LogChunk) -> Option<Chunk> {
+    let stream = wire::stream_kind(chunk.stream()).ok()?;
+    Some(Chunk {
+        rank: Rank(chunk.rank),
+        incarnation: Incarnation(chunk.incarnation),
+        stream,
+        offset: chunk.offset,
+        data: chunk.data,
+        end: chunk.end,
+    })
+}
+
+/// Reads what a request asks for, to its end, on one connection.
+///
+/// # Cancel safety
+/// Dropping it ends the reading.
+pub(crate) async fn read_logs<S: ChunkSink>(
+    target: &Target,
+    request: LogRequest,
+    sink: &mut S,
+) -> Result<(), ConnectError> {
+    let mut stream = open(target, request).await?;
+    loop {
+        match stream.message().await {
+            Ok(Some(chunk)) => {
+                if let Some(chunk) = wire_chunk(chunk) {
+                    sink.chunk(chunk).await;
+                }
+            }
+            Ok(None) => return Ok(()),
+            Err(status) => return Err(from_status(&status, false)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chunk(offset: u64, data: &'static str, end: bool) -> Chunk {
+        Chunk {
+            rank: Rank(0),
+            incarnation: Incarnation(1),
+            stream: StreamKind::Stdout,
+            offset,
+            data: Bytes::from_static(data.as_bytes()),
+            end,
+        }
+    }
+
+    #[test]
+    fn what_was_read_before_is_cut_off() {
+        let mut cursors = Cursors::default();
+        let mut read = |c: Chunk| cursors.take(c).map(|c| (c.offset, c.data));
+        assert_eq!(read(chunk(0, "hello ", false)), Some((0, "hello ".into())));
+        assert_eq!(read(chunk(0, "hello ", false)), None);
+        assert_eq!(read(chunk(3, "lo world", false)), Some((6, "world".into())));
+        assert_eq!(read(chunk(11, "", true)), Some((11, "".into())));
+        assert_eq!(read(chunk(11, "", true)), None);
+    }
+
+    #[test]
+    fn the_end_is_reached_by_size_or_by_word() {
+        let mut cursors = Cursors::default();
+        let end = LogEnd { rank: Rank(0), incarnation: Incarnation(1), stdout: 5, stderr: 0 };
+        assert!(!cursors.reached(&end));
+        cursors.take(chunk(0, "1234", false));
+        assert!(!cursors.reached(&end));
+        cursors.take(chunk(4, "5", false));
+        assert!(cursors.reached(&end));
+        // Output that noded no longer has ends early.
+        let longer = LogEnd { stdout: 50, ..end };
+        assert!(!cursors.reached(&longer));
+        cursors.take(chunk(5, "", true));
+        assert!(cursors.reached(&longer));
+    }
+}
