@@ -62,6 +62,7 @@ struct PidfdInfo {
     exit_code: i32,
     coredump_mask: u32,
     spare: u32,
+    supported_mask: u64,
 }
 
 const PIDFD_INFO_EXIT: u64 = 1 << 3;
