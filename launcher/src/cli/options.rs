@@ -35,11 +35,25 @@ pub enum ColorChoice {
 /// `--output`, `--color`.
 #[derive(Debug, Clone, Copy, Default, Args)]
 pub struct OutputArgs {
-    /// How results are written to stdout
-    #[arg(long, value_enum, default_value_t, value_name = "FORMAT", help_heading = "Output")]
+    /// How results are written: human, json, jsonl or quiet
+    #[arg(
+        long,
+        value_enum,
+        default_value_t,
+        value_name = "FORMAT",
+        hide_possible_values = true,
+        help_heading = "Output"
+    )]
     pub output: OutputFormat,
-    /// When to use colour
-    #[arg(long, value_enum, default_value_t, value_name = "WHEN", help_heading = "Output")]
+    /// When to use colour: auto, always or never
+    #[arg(
+        long,
+        value_enum,
+        default_value_t,
+        value_name = "WHEN",
+        hide_possible_values = true,
+        help_heading = "Output"
+    )]
     pub color: ColorChoice,
 }
 
@@ -108,6 +122,11 @@ pub(crate) fn duration(text: &str) -> Result<Duration, TextError> {
         }
     };
     if read.is_zero() { Err(refuse()) } else { Ok(read) }
+}
+
+/// A number of instances, hosts' or jobs'; 0 is refused where it is used, with its place.
+pub(crate) fn count(text: &str) -> Result<u32, TextError> {
+    text.parse().map_err(|_| TextError(format!("`{text}` is no number of instances")))
 }
 
 /// `AGENT=N`.

@@ -51,23 +51,24 @@ fn bare_words(argv: &[OsString]) -> Option<(usize, usize)> {
             let end = argv.iter().position(|w| w == "--").unwrap_or(argv.len());
             return (!verb).then_some((at, end.saturating_sub(at)));
         }
-        at += 1 + usize::from(takes_next(&command, &text));
+        at += 1 + usize::from(takes_next(&command, &text)?);
     }
     None
 }
 
-fn takes_next(command: &Command, option: &str) -> bool {
+/// `None`: the option is not known, so neither is what stands behind it.
+fn takes_next(command: &Command, option: &str) -> Option<bool> {
     let found = match option.strip_prefix("--") {
-        Some(long) if long.contains('=') => return false,
+        Some(long) if long.contains('=') => return Some(false),
         Some(long) => command.get_arguments().find(|a| {
             a.get_long() == Some(long)
                 || a.get_all_aliases().is_some_and(|aliases| aliases.contains(&long))
         }),
         // `-n4` has its value with it.
-        None if option.chars().count() > 2 => return false,
+        None if option.chars().count() > 2 => return Some(false),
         None => command.get_arguments().find(|a| a.get_short() == option.chars().nth(1)),
     };
-    found.is_some_and(|a| a.get_action().takes_values())
+    found.map(|a| a.get_action().takes_values())
 }
 
 fn is_program(word: &OsStr, words: usize, search: Option<&OsStr>) -> bool {

@@ -111,6 +111,8 @@ fn ours(text: &str) -> String {
         }
         let trimmed = line.trim();
         match trimmed.strip_prefix("tip: ") {
+            // clap offers to pass a mistyped option as a value; that is never meant.
+            Some(tip) if tip.starts_with("to pass ") => {}
             Some(tip) => lines.push(format!("hint: {tip}")),
             None if trimmed.is_empty() || trimmed.starts_with("For more information") => {}
             None => lines.push(line.to_owned()),

@@ -7,17 +7,16 @@ use std::time::Duration;
 use a2arun_core::hostfile::PortRange;
 use clap::Args;
 
-use crate::cli::options::{OutputArgs, duration, scale, variable};
+use crate::cli::options::{OutputArgs, count, duration, scale, variable};
 
 /// Where a job runs.
 #[derive(Debug, Clone, Default, Args)]
 pub struct HostArgs {
-    /// File with one host a line: `HOST [slots=N] [addr=A] [noded_port=P]`
+    /// File with one host a line: `HOST [slots=N] [addr=A]` [env: A2ARUN_HOSTFILE]
     #[arg(
         long,
         visible_alias = "machinefile",
         value_name = "FILE",
-        env = "A2ARUN_HOSTFILE",
         conflicts_with = "host",
         help_heading = "Hosts"
     )]
@@ -34,10 +33,24 @@ pub struct HostArgs {
 #[derive(Debug, Clone, Default, Args)]
 pub struct ShapeArgs {
     /// Number of instances in all; also written -np N
-    #[arg(short = 'n', long = "np", value_name = "N", help_heading = "Size")]
+    #[arg(
+        short = 'n',
+        long = "np",
+        value_name = "N",
+        value_parser = count,
+        allow_negative_numbers = true,
+        help_heading = "Size"
+    )]
     pub np: Option<u32>,
     /// At most N instances on each host
-    #[arg(short = 'N', long = "per-host", value_name = "N", help_heading = "Size")]
+    #[arg(
+        short = 'N',
+        long = "per-host",
+        value_name = "N",
+        value_parser = count,
+        allow_negative_numbers = true,
+        help_heading = "Size"
+    )]
     pub per_host: Option<u32>,
     /// Go beyond written slots
     #[arg(long, help_heading = "Size")]

@@ -77,10 +77,11 @@ impl Context {
         find_noded(&self.exe, self.var("PATH").map(OsString::as_os_str))
     }
 
-    /// `--trust`, else the user's.
+    /// `--trust`, else `$A2ARUN_TRUST`, else the user's.
     pub(crate) fn trust_dir(&self, given: Option<&Path>) -> Option<TrustDir> {
         given
             .map(Path::to_owned)
+            .or_else(|| self.var("A2ARUN_TRUST").filter(|v| !v.is_empty()).map(PathBuf::from))
             .or_else(|| TrustDir::default_path(self.lookup()))
             .map(|path| TrustDir::new(self.cwd.join(path)))
     }

@@ -97,7 +97,10 @@ pub(super) fn hosts(
             hostfile::parse_hosts(list).map_err(|f| invalid(render("--host", list, &f, style)))?
         }
         (None, Some(path)) => hostfile(path, context, output)?,
-        (None, None) => return Ok(Hosts::Local(context.local_name())),
+        (None, None) => match context.var("A2ARUN_HOSTFILE").filter(|v| !v.is_empty()) {
+            Some(path) => hostfile(Path::new(path), context, output)?,
+            None => return Ok(Hosts::Local(context.local_name())),
+        },
     };
     Ok(Hosts::List(list))
 }

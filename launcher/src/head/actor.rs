@@ -317,6 +317,13 @@ impl Head {
         for (rank, news) in &moved.news {
             self.show.news(*rank, news, &self.state, &self.job, self.resolved.as_ref());
         }
+        if self.job.stdin.is_some() {
+            for (rank, news) in &moved.news {
+                if let News::Spawned { .. } = news {
+                    self.forward_stdin(*rank);
+                }
+            }
+        }
         self.queue(moved.events);
         self.settle();
     }

@@ -259,16 +259,16 @@ impl Head {
             let events = self.instances.assigned(*rank, now);
             self.queue(events);
         }
-        self.forward_stdin(stage);
     }
 
-    fn forward_stdin(&mut self, stage: StageIx) {
+    /// Our standard input goes to the instance that asked for it, once it is there to take it.
+    pub(super) fn forward_stdin(&mut self, spawned: Rank) {
         let Some(agent) = self.job.stdin else { return };
         let rank = self.job.plan.agent(agent).first;
-        let instance = self.job.plan.instance(rank);
-        if instance.stage != stage {
+        if rank != spawned || !self.stdin.is_empty() {
             return;
         }
+        let instance = self.job.plan.instance(rank);
         let target = self.job.targets[instance.host.get()].clone();
         let run = self.run_id();
         let talk = self.io.talk.clone();

@@ -70,8 +70,8 @@ pub(crate) fn serve(
 ) -> io::Result<impl Future<Output = ()> + Send + use<>> {
     let listener = UnixListener::bind(socket)?;
     let ours = move |stream: &UnixStream| stream.peer_cred().is_ok_and(|c| c.uid() == uid);
-    let incoming = UnixListenerStream::new(listener)
-        .filter(move |stream| stream.as_ref().map_or(true, &ours));
+    let incoming =
+        UnixListenerStream::new(listener).filter(move |stream| stream.as_ref().map_or(true, &ours));
     let server = tonic::transport::Server::builder().add_service(HeadServer::new(Service { asks }));
     Ok(async move {
         if let Err(error) = server.serve_with_incoming(incoming).await {
