@@ -181,7 +181,16 @@ impl Bed {
         &self,
         args: impl IntoIterator<Item = S>,
     ) -> Run {
-        let run = self.program(&self.binary("a2arun")).env("A2ARUN_TRUST", self.trust());
+        self.a2arun_trusting(&self.trust(), args)
+    }
+
+    /// The same with another trust folder.
+    pub fn a2arun_trusting<S: AsRef<std::ffi::OsStr>>(
+        &self,
+        trust: &Path,
+        args: impl IntoIterator<Item = S>,
+    ) -> Run {
+        let run = self.program(&self.binary("a2arun")).arg("--trust").arg(trust);
         run.arg("--hostfile").arg(self.hostfile()).args(args)
     }
 

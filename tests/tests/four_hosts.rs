@@ -113,6 +113,14 @@ fn sigkill_of_the_head_empties_every_host() -> Result<()> {
 }
 
 #[test]
+fn hostfile_and_trust_may_come_from_the_environment() -> Result<()> {
+    let bed = Bed::with_hosts("fromenv", 2)?;
+    let run = bed.a2arun(["-np", "2", "--", "/bin/true"]).env("A2ARUN_TRUST", bed.trust());
+    run.env("A2ARUN_HOSTFILE", bed.hostfile()).run()?.expect_code(0)?;
+    bed.finish()
+}
+
+#[test]
 fn plain_programs_on_four_hosts() -> Result<()> {
     let bed = Bed::with_hosts("plain4", 4)?;
     let script =

@@ -105,8 +105,7 @@ fn p8_a_viewer_may_look_and_not_act() -> Result<()> {
     let issue = bed.a2arun(["trust", "issue", "--trust"]).arg(bed.trust());
     issue.args(["--role", "viewer", "watcher", "--out"]).arg(&viewer).run()?.expect_code(0)?;
     let viewer = viewer.join("watcher");
-    let run = bed.a2arun_on_hosts(["--trust"]).arg(&viewer).args(["-np", "1", "--", "/bin/true"]);
-    let output = run.run()?;
+    let output = bed.a2arun_trusting(&viewer, ["-np", "1", "--", "/bin/true"]).run()?;
     output.expect_code(77)?.expect_stderr(&["n1"])?;
     bed.nothing_runs()?;
     bed.finish()
