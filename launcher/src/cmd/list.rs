@@ -1,12 +1,13 @@
 //! `list`: this machine's runs.
 
 use a2arun_core::exit_code::LauncherCode;
-use a2arun_core::status::{InstanceState, JobState, ListJson};
+use a2arun_core::status::{InstanceState, JobState, ListJson, StatusJson};
 use anyhow::Context as _;
 use tokio::task::JoinSet;
 
 use crate::cli::{ListArgs, OutputFormat};
 use crate::cmd::Context;
+use crate::cmd::status::from_hosts;
 use crate::output::{Table, print_json, print_line, say};
 use crate::registry::{Entry, Life, list as entries};
 use crate::session::ask_status;
@@ -17,14 +18,20 @@ pub(super) async fn list(args: &ListArgs, context: &Context) -> anyhow::Result<u
     let (found, damaged) =
         entries(&runs).with_context(|| format!("cannot read {}", runs.path().display()))?;
     damaged.iter().for_each(|d| say(&format!("warning: {}", chain(d))));
-    let shown = found.into_iter().filter(|e| args.all || matches!(e.life, Life::Alive)).enumerate();
     let mut asked = JoinSet::new();
-    for (at, entry) in shown {
-        asked.spawn(async move { (at, row(&entry).await) });
+    for (at, entry) in found.into_iter().enumerate() {
+        if args.all || !matches!(entry.life, Life::Ended(_)) {
+            let context = context.clone();
+            asked.spawn(async move { (at, row(&entry, &context).await) });
+        }
     }
     let mut rows = asked.join_all().await;
     rows.sort_by_key(|(at, _)| *at);
-    let rows: Vec<ListJson> = rows.into_iter().map(|(_, row)| row).collect();
+    let rows: Vec<ListJson> = rows
+        .into_iter()
+        .map(|(_, row)| row)
+        .filter(|row| args.all || row.state != JobState::Inactive)
+        .collect();
     match args.output.output {
         OutputFormat::Json => print_json(&rows)?,
         OutputFormat::Jsonl => {
@@ -42,7 +49,7 @@ pub(super) async fn list(args: &ListArgs, context: &Context) -> anyhow::Result<u
     Ok(if damaged.is_empty() { LauncherCode::Ok.code() } else { LauncherCode::Internal.code() })
 }
 
-async fn row(entry: &Entry) -> ListJson {
+async fn row(entry: &Entry, context: &Context) -> ListJson {
     let run = &entry.run;
     let mut row = ListJson {
         job: run.job.to_string(),
@@ -56,12 +63,18 @@ async fn row(entry: &Entry) -> ListJson {
     };
     match &entry.life {
         Life::Ended(result) => row.ended = Some(result.ended),
-        Life::HeadGone => {}
+        // Without a head its hosts still have it for a while, or to its end.
+        Life::HeadGone => match from_hosts(entry, context).await {
+            Ok(status) => {
+                row.state = status.state;
+                row.ready = Some(ready_in(&status));
+            }
+            Err(error) => say(&format!("warning: {}: {error:#}", run.run)),
+        },
         Life::Alive => match ask_status(&run.socket).await {
             Ok(status) => {
                 row.state = status.state;
-                let ready = status.instances.iter().filter(|i| i.state == InstanceState::Ready);
-                row.ready = u32::try_from(ready.count()).ok();
+                row.ready = Some(ready_in(&status));
             }
             Err(error) => {
                 say(&format!("warning: {}: {}", run.run, chain(&error)));
@@ -70,6 +83,11 @@ async fn row(entry: &Entry) -> ListJson {
         },
     }
     row
+}
+
+fn ready_in(status: &StatusJson) -> u32 {
+    let ready = status.instances.iter().filter(|i| i.state == InstanceState::Ready);
+    u32::try_from(ready.count()).unwrap_or(u32::MAX)
 }
 
 fn human(rows: &[ListJson], all: bool) -> anyhow::Result<()> {

@@ -78,8 +78,7 @@ pub(super) fn program(argv: &[OsString], context: &Context) -> anyhow::Result<Jo
             let shown = word.to_string_lossy();
             Failure::new(LauncherCode::Usage, format!("`{shown}` is not UTF-8"))
         })?;
-        // What a shell passed is meant as it is; only job files have `$(NAME)`.
-        words.push(text.replace("$(", "$$("));
+        words.push(text.to_owned());
     }
     let spec = JobSpec::program(words, None)?;
     Ok(JobFile { spec, warnings: Vec::new(), rendered: None, base: context.cwd.clone() })

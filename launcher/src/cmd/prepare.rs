@@ -54,7 +54,11 @@ pub(super) fn prepare(args: &RunArgs, context: &Context) -> anyhow::Result<Prepa
     let exports = exports(args, context)?;
     let trace_id = hex(&random::<16>()?);
     let mut warnings: Vec<String> = rendered.into_iter().collect();
-    warnings.extend(check_launch(&spec, &plan, &run, &exports, &trace_id, stdin)?);
+    let unknown = check_launch(&spec, &plan, &run, &exports, &trace_id, stdin)?;
+    if !program {
+        // On a command line `$(x)` is most often meant for the shell that is run.
+        warnings.extend(unknown);
+    }
     let (targets, reach, trust) = targets(&plan, &hosts, args, context)?;
     let local = targets.iter().any(|t| matches!(t, Target::Local(_)));
     let sites = spec.agents.iter().map(|a| site(a, &base, local, context)).collect();

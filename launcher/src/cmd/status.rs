@@ -52,7 +52,8 @@ pub(super) fn entry(name: &str, context: &Context) -> anyhow::Result<Entry> {
     }
 }
 
-async fn from_hosts(entry: &Entry, context: &Context) -> anyhow::Result<StatusJson> {
+/// A run as its hosts know it; a host that does not answer is said and left out.
+pub(super) async fn from_hosts(entry: &Entry, context: &Context) -> anyhow::Result<StatusJson> {
     let mut instances = Vec::new();
     for (reach, target) in super::logs::targets(entry, None, context)? {
         let host = reach.name().to_string();
@@ -62,6 +63,8 @@ async fn from_hosts(entry: &Entry, context: &Context) -> anyhow::Result<StatusJs
                     instances.extend(run.instances.iter().map(|i| instance(i, &host)));
                 }
             }
+            // A noded of this machine leaves when it has nothing left.
+            Err(error) if error.is_local_and_gone() => {}
             Err(error) => say(&format!("warning: {host}: {}", chain(&error))),
         }
     }

@@ -87,7 +87,7 @@ async fn without_head(
         match stop_run(&target, &entry.run.run, grace).await {
             Ok(count) => told += count,
             // A noded of this machine that is gone has nothing running: it leaves last.
-            Err(error) if is_local_and_gone(&error) => continue,
+            Err(error) if error.is_local_and_gone() => continue,
             Err(error) => {
                 say(&format!("error: {host}: {}", chain(&error)));
                 worst = error.exit_code();
@@ -118,17 +118,4 @@ async fn without_head(
         tell(args, &format!("{} is stopped ({told} {plural} were left)", entry.run.run));
     }
     Ok(worst.code())
-}
-
-fn is_local_and_gone(error: &crate::target::ConnectError) -> bool {
-    match error {
-        crate::target::ConnectError::Dial { address, source } => {
-            address.starts_with('/')
-                && matches!(
-                    source.kind(),
-                    std::io::ErrorKind::NotFound | std::io::ErrorKind::ConnectionRefused
-                )
-        }
-        _ => false,
-    }
 }

@@ -16,7 +16,7 @@ use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
-use crate::head::actor::Head;
+use crate::head::actor::{Head, TICK};
 use crate::head::batches;
 use crate::head::hosts::{COMMANDS_DEPTH, Host, Reach};
 use crate::head::stops::Schedule;
@@ -303,6 +303,8 @@ impl Head {
         }
         self.stop = Some(Schedule::new(stages, grace, cause, now));
         self.give_up_at = Some(now + grace + GIVE_UP_AFTER);
+        // Who is left is said for the first time a second from now.
+        self.tick_at = now + TICK;
         self.drive_stop();
         let terminal = self.instances.tally().terminal();
         self.queue(terminal);

@@ -64,6 +64,30 @@ impl ConnectError {
         }
     }
 
+    /// Whether there is no noded on this machine.
+    pub(crate) fn is_local_and_gone(&self) -> bool {
+        let gone = [io::ErrorKind::NotFound, io::ErrorKind::ConnectionRefused];
+        match self {
+            Self::Dial { address, source } => {
+                address.starts_with('/') && gone.contains(&source.kind())
+            }
+            Self::Timeout { .. }
+            | Self::Refused(_)
+            | Self::RefusedUs(_)
+            | Self::Denied(_)
+            | Self::Handshake { .. }
+            | Self::Trust(_)
+            | Self::Broken { .. }
+            | Self::Paths(_)
+            | Self::NoNoded { .. }
+            | Self::Start { .. }
+            | Self::NotReady(_)
+            | Self::Stranger { .. }
+            | Self::Version(_)
+            | Self::NotAttached(_) => false,
+        }
+    }
+
     /// Whether the same attempt may succeed a moment later.
     pub(crate) fn may_pass(&self) -> bool {
         match self {
