@@ -52,6 +52,14 @@ pub fn reap_any() -> io::Result<Reap> {
     }
 }
 
+/// Whether there is any child, alive or not yet reaped.
+pub fn has_child() -> bool {
+    let mut info = std::mem::MaybeUninit::<libc::siginfo_t>::zeroed();
+    let flags = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+    // SAFETY: `info` is a live, writable siginfo_t.
+    unsafe { libc::waitid(libc::P_ALL, 0, info.as_mut_ptr(), flags) == 0 }
+}
+
 /// The pid of a child that has ended and was not reaped yet (waitid(2) with `WNOWAIT`), so that
 /// its `/proc` entry can still be read.
 pub fn peek_any() -> io::Result<Option<i32>> {

@@ -1,9 +1,11 @@
 //! Starting noded again where no service manager does.
 
-use std::process::{Child, Command, Stdio};
+use std::os::fd::OwnedFd;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::msg::Restart;
+use crate::os::pidfd;
 
 /// The first wait.
 const FIRST: Duration = Duration::from_millis(50);
@@ -16,13 +18,15 @@ pub(super) struct Restarter {
     command: Option<Restart>,
     at: Option<Instant>,
     wait: Duration,
-    child: Option<Child>,
+    /// The noded that was started last. By descriptor: the spawner reaps everything, so a stored
+    /// pid may be a step's by now.
+    last: Option<OwnedFd>,
     met: bool,
 }
 
 impl Default for Restarter {
     fn default() -> Self {
-        Self { command: None, at: None, wait: FIRST, child: None, met: false }
+        Self { command: None, at: None, wait: FIRST, last: None, met: false }
     }
 }
 
@@ -72,12 +76,14 @@ impl Restarter {
         self.wait = (self.wait * 2).min(MAX);
         // Should this one end before it says hello, the next try comes by itself.
         self.at = Some(now + self.wait);
-        if self.child.as_mut().is_some_and(|c| matches!(c.try_wait(), Ok(None))) {
+        if self.last.as_ref().is_some_and(|fd| !pidfd::has_ended(fd)) {
             return;
         }
         let started = Command::new(&restart.exe).args(&restart.args).stdin(Stdio::null()).spawn();
         match started {
-            Ok(child) => self.child = Some(child),
+            Ok(child) => {
+                self.last = i32::try_from(child.id()).ok().and_then(|pid| pidfd::open(pid).ok());
+            }
             Err(error) => super::say(&format!(
                 "a2arun-spawner: cannot start {} again: {error}",
                 restart.exe.display()

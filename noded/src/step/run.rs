@@ -17,7 +17,7 @@ use super::{BROKEN, DONE};
 use crate::ledger::InstanceDir;
 use crate::msg::{Hello, InstanceKey, Spawned, StepCommand, StepMessage, Verdict};
 use crate::os::seqpacket::{self, Received};
-use crate::os::wait::{Reap, reap_any};
+use crate::os::wait::{Reap, has_child, reap_any};
 use crate::os::{pidfd, signals};
 
 /// How often the tree is swept while it is being killed, or is known by its mark only.
@@ -431,6 +431,8 @@ impl Loop {
                 self.stopping = Some(cause);
                 self.step.link.send(&StepMessage::Stopping(cause), &[]);
             }
+            // Mostly the leader was all there was, and there is nobody to look for.
+            Effect::Signal(_) if self.step.leader.reaped && !self.is_adopted() && !has_child() => {}
             Effect::Signal(signal) => {
                 self.step.members.signal(&self.step.leader, signal);
                 if self.is_adopted() {

@@ -388,7 +388,6 @@ impl Supervisor {
                         run.event(rank, EventKind::Spawned(spawned.pid));
                     }
                     self.note_adoption(run, rank);
-                    self.brief_step(run, rank);
                 }
             }
             StepMessage::Running => self.running(run, rank),

@@ -98,6 +98,8 @@ pub(super) struct StopOrder {
     pub heard: bool,
     /// What noded did itself because the step did not answer.
     pub carried: Carried,
+    /// When the agent was seen to have ended without its step saying so.
+    pub ended_unsaid: Option<Instant>,
 }
 
 /// How far noded itself went.
@@ -115,56 +117,58 @@ impl Instance {
     /// One that is about to be spawned.
     pub(super) fn new(key: InstanceKey, launch: Launch, request: (Generation, RequestId)) -> Self {
         let template = &launch.templates[launch.instance.template as usize];
+        let address =
+            launch.instance.env.get("AGENT_HOST").or_else(|| template.env.get("AGENT_HOST"));
         Self {
-            key,
             name: launch.instance.name.clone(),
             request,
             readiness: template.readiness.clone(),
             port: launch.instance.port,
-            address: launch
-                .instance
-                .env
-                .get("AGENT_HOST")
-                .or_else(|| template.env.get("AGENT_HOST"))
-                .cloned(),
+            address: address.cloned(),
             grace: template.stop.grace,
-            phase: Phase::Starting,
-            incarnation: Incarnation(1),
-            process: None,
-            guard: None,
-            stdin: None,
-            link: None,
-            ready: None,
-            level: None,
-            last_probe: None,
-            exit: None,
-            adoptions: 0,
-            stillborn: 0,
-            stop: None,
-            probe: None,
             launch: Some(launch),
+            ..Self::blank(key)
         }
     }
 
     /// One that an earlier noded launched.
     pub(super) fn recovered(record: SpawnRecord) -> Self {
+        let spawned = record.spawned;
         Self {
-            key: record.key,
             name: record.name,
-            launch: None,
             request: (record.generation, record.request),
             readiness: record.readiness,
             port: record.port,
-            address: None,
             grace: record.rules.stop.grace,
-            phase: Phase::Starting,
-            incarnation: record.spawned.incarnation,
+            incarnation: spawned.incarnation,
             process: Some(Process {
-                pid: record.spawned.pid,
+                pid: spawned.pid,
                 pidfd: None,
-                started: record.spawned.at,
+                started: spawned.at,
                 running: true,
             }),
+            ..Self::blank(record.key)
+        }
+    }
+
+    /// One of which nothing but the folder is known.
+    pub(super) fn nameless(key: InstanceKey) -> Self {
+        Self { name: format!("rank {}", key.rank), ..Self::blank(key) }
+    }
+
+    fn blank(key: InstanceKey) -> Self {
+        Self {
+            key,
+            name: String::new(),
+            launch: None,
+            request: (Generation(0), RequestId(0)),
+            readiness: Readiness::alive(),
+            port: None,
+            address: None,
+            grace: Duration::ZERO,
+            phase: Phase::Starting,
+            incarnation: Incarnation(1),
+            process: None,
             guard: None,
             stdin: None,
             link: None,

@@ -102,7 +102,16 @@ impl Supervisor {
             return;
         }
         for (name, value) in &self.settings.host_env {
-            template.env.entry(name.clone()).or_insert_with(|| value.clone());
+            match template.env.get_mut(name) {
+                None => {
+                    template.env.insert(name.clone(), value.clone());
+                }
+                // What the head adds for the job stands beside what the host has.
+                Some(own) if name.eq_ignore_ascii_case("no_proxy") && !value.is_empty() => {
+                    *own = format!("{value},{own}");
+                }
+                Some(_) => {}
+            }
         }
         template.host_env = false;
     }
@@ -174,12 +183,11 @@ impl Supervisor {
         let id = LinkId(self.next_link);
         let link = serve_step(&mut self.tasks, id, instance.key.clone(), ours, self.inbox.clone())?;
         instance.link = Some(link);
+        let launch = instance.launch.as_ref().map(|l| l.instance.clone());
+        // A step that takes over, or starts late, first reads what its predecessor was told.
+        self.brief_step(run, rank);
         let (roles, fds): (Vec<_>, Vec<_>) = own.into_iter().unzip();
-        message.work.items.push(WorkItem {
-            launch: instance.launch.as_ref().map(|l| l.instance.clone()),
-            rank,
-            fds: roles,
-        });
+        message.work.items.push(WorkItem { launch, rank, fds: roles });
         message.fds.extend(fds);
         Ok(())
     }

@@ -5,16 +5,16 @@ use std::time::Duration;
 
 use a2arun_core::ids::{Generation, Rank, RunId};
 use a2arun_core::machine::lease::Event;
-use jiff::Timestamp;
 use tokio::time::Instant;
 
+use super::Phase;
 use super::actor::{Run, Supervisor, Timer};
 use super::instance::Instance;
 use super::launch::nameless;
 use super::views::InstanceView;
-use super::{EventKind, Phase};
 use crate::describe;
 use crate::ledger::{InstanceDir, LedgerError, TryLock};
+use crate::msg::InstanceKey;
 
 /// How often a step that holds its folder but has not called is looked at.
 const AWAIT_STEP: Duration = Duration::from_millis(50);
@@ -124,18 +124,9 @@ impl Supervisor {
                 let _ = pidfd::signal(&fd, a2arun_core::launch::SignalNumber::KILL);
             }
         }
-        let exit = Self::unknown_exit("its spawn record is torn");
-        run.views.push(InstanceView {
-            rank,
-            incarnation: a2arun_core::ids::Incarnation(1),
-            ended: Some((0, 0)),
-        });
-        run.pending.push(super::InstanceEvent {
-            rank,
-            incarnation: a2arun_core::ids::Incarnation(1),
-            time: Timestamp::now(),
-            kind: EventKind::Exited(Box::new(exit)),
-        });
+        let key = InstanceKey { run: run.identity.run.clone(), rank };
+        run.instances.insert(rank, Instance::nameless(key));
+        self.exited(run, rank, Self::unknown_exit("its spawn record is torn"));
     }
 
     /// An instance without a connection to its step: has it ended, does its step live, or does it

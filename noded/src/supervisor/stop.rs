@@ -48,6 +48,7 @@ impl Supervisor {
                 kill_at,
                 heard: false,
                 carried: Carried::Nothing,
+                ended_unsaid: None,
             });
             order.kill_at = order.kill_at.min(kill_at);
             let grace_ms = grace.map(|g| u64::try_from(g.as_millis()).unwrap_or(u64::MAX));
@@ -86,12 +87,17 @@ impl Supervisor {
         }
         let Some(pidfd) = &process.pidfd else { return };
         if pidfd::has_ended(pidfd) {
-            if now < order.kill_at + REPORT_LIMIT {
-                self.timers.set(now + ANSWER_LIMIT, Timer::StopCheck(key));
+            let since = *order.ended_unsaid.get_or_insert(now);
+            if now < since + REPORT_LIMIT {
+                self.timers.set(since + REPORT_LIMIT, Timer::StopCheck(key));
                 return;
             }
+            let reason = match order.carried {
+                Carried::Kill => ExitReason::GraceKilled,
+                Carried::Nothing | Carried::Signal => ExitReason::Stopped,
+            };
             let exit = ExitRecord {
-                reason: ExitReason::GraceKilled,
+                reason,
                 asked_by: Some(order.cause),
                 detail: Some("its step does not answer; noded stopped it".to_owned()),
                 started: Some(process.started),
