@@ -36,6 +36,11 @@ pub enum StepMessage {
     Stopping(StopCause),
     /// Over; the record is on disk unless the disk is full.
     Exited(ExitRecord),
+    /// The first byte of a stream is on disk.
+    FirstOutput {
+        /// Of standard error; else of standard output.
+        stderr: bool,
+    },
     /// Output is being dropped: the reason.
     DiskFull(String),
 }

@@ -70,6 +70,7 @@ struct Cursor {
     offset: u64,
     file: Option<File>,
     size_at_end: Option<u64>,
+    has_file: bool,
     /// Lines from the end that the offset still has to be set to.
     last_lines: Option<u64>,
     done: bool,
@@ -144,6 +145,7 @@ fn update(cursors: &mut Vec<Cursor>, instances: &Arc<Vec<InstanceView>>, request
             if cursor.stream != stream {
                 *cursor = Cursor::new(stream, &request.start);
             }
+            cursor.has_file = instance.has_output[place];
             cursor.size_at_end = instance.ended.map(|(out, err)| match log {
                 LogFile::Out => out,
                 LogFile::Err => err,
@@ -159,8 +161,9 @@ fn view_of_ended(ledger: &Ledger, run: &RunId) -> RunView {
         let spawned = dir.spawn().ok().flatten()?.spawned;
         let incarnation = spawned.incarnation;
         let size = |log| dir.log_size(log, incarnation.0);
-        let ended = Some((size(LogFile::Out), size(LogFile::Err)));
-        Some(InstanceView { rank, incarnation, ended })
+        let (out, err) = (size(LogFile::Out), size(LogFile::Err));
+        let has_output = [out > 0, err > 0];
+        Some(InstanceView { rank, incarnation, has_output, ended: Some((out, err)) })
     });
     RunView { instances: Arc::new(instances.collect()), ended: true }
 }
@@ -174,7 +177,15 @@ impl Cursor {
             }
             Start::LastLines(lines) => (0, Some(*lines)),
         };
-        Self { stream, offset, file: None, size_at_end: None, last_lines, done: false }
+        Self {
+            stream,
+            offset,
+            file: None,
+            size_at_end: None,
+            has_file: false,
+            last_lines,
+            done: false,
+        }
     }
 
     /// The next block; `None` where there is nothing now.
@@ -184,6 +195,9 @@ impl Cursor {
             return Ok(None);
         }
         if self.file.is_none() {
+            if !self.has_file {
+                return Ok(None);
+            }
             let path = ledger.instance_dir(run, self.stream.rank);
             let Ok(dir) = InstanceDir::open(&path) else { return Ok(None) };
             self.file = dir.log_reader(self.stream.log, self.stream.incarnation.0)?;

@@ -19,6 +19,7 @@ pub(super) struct Pump {
     offset: u64,
     mode: Mode,
     dropped: u64,
+    announced: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,7 +49,16 @@ impl Pump {
         pipe: Option<OwnedFd>,
     ) -> Self {
         let offset = dir.log_size(log, incarnation);
-        Self { log, incarnation, pipe, file: None, offset, mode: Mode::Splice, dropped: 0 }
+        Self {
+            log,
+            incarnation,
+            pipe,
+            file: None,
+            offset,
+            mode: Mode::Splice,
+            dropped: 0,
+            announced: false,
+        }
     }
 
     /// The pipe to poll, until it is at its end.
@@ -116,6 +126,11 @@ impl Pump {
     fn full(&mut self, error: io::Error) -> Pumped {
         self.mode = Mode::Drop;
         Pumped::DiskFull(error)
+    }
+
+    /// Whether there is a first byte that noded was not told of yet.
+    pub(super) fn announce(&mut self) -> bool {
+        !std::mem::replace(&mut self.announced, self.offset > 0) && self.announced
     }
 
     /// Tries the disk again.

@@ -226,6 +226,11 @@ impl Loop {
                 Pumped::DiskFull(_) => {}
             }
         }
+        for (pump, stderr) in [(&mut self.step.out, false), (&mut self.step.err, true)] {
+            if pump.announce() {
+                self.step.link.send(&StepMessage::FirstOutput { stderr }, &[]);
+            }
+        }
         if moved > 0
             && let Some(event) = &self.step.output_event
         {

@@ -100,6 +100,8 @@ pub(super) enum Timer {
     Flush,
     /// Another try to have a spawner.
     Spawner,
+    /// Old runs may go.
+    Prune,
     /// Nothing was live for the linger time.
     Linger,
 }
@@ -147,6 +149,8 @@ pub struct Supervisor {
     pub(super) views: Views,
     output_event: OwnedFd,
     idle_since: Option<Instant>,
+    /// Runs that have ended since old ones were removed last.
+    pub(super) unpruned: usize,
     leaving: bool,
 }
 
@@ -181,6 +185,7 @@ impl Supervisor {
             views,
             output_event,
             idle_since: None,
+            unpruned: 0,
             leaving: false,
         };
         (supervisor, inbox, inputs, watch_pid)
@@ -335,6 +340,7 @@ impl Supervisor {
             }
             Timer::Spawner => self.spawner_lost(),
             Timer::Flush => {}
+            Timer::Prune => self.prune(),
             Timer::Linger => {
                 let linger = self.settings.linger.unwrap_or_default();
                 if self.idle_since.is_some_and(|since| since.elapsed() >= linger) {
@@ -399,6 +405,12 @@ impl Supervisor {
                 run.event(rank, EventKind::Stopping(cause));
             }
             StepMessage::Exited(exit) => self.exited(run, rank, exit),
+            StepMessage::FirstOutput { stderr } => {
+                if let Some(view) = run.views.iter_mut().find(|v| v.rank == rank) {
+                    view.has_output[usize::from(stderr)] = true;
+                    run.views_changed = true;
+                }
+            }
             StepMessage::DiskFull(why) => {
                 tracing::warn!(run = %run.identity.run, %rank, why, "output is being dropped");
                 let text = format!("its output is being dropped: {why}");
@@ -498,7 +510,8 @@ impl Supervisor {
         instance.close(exit.clone());
         let key = instance.key.clone();
         drop(self.ports.take(&key));
-        let view = InstanceView { rank, incarnation, ended };
+        let has_output = [exit.stdout_bytes > 0, exit.stderr_bytes > 0];
+        let view = InstanceView { rank, incarnation, has_output, ended };
         match run.views.iter_mut().find(|v| v.rank == rank) {
             Some(known) => *known = view,
             None => run.views.push(view),

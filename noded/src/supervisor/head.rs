@@ -5,9 +5,11 @@ use a2arun_core::launch::RunIdentity;
 use a2arun_core::machine::lease::{self, Effect, Event, HeadId};
 use a2arun_core::outcome::StopCause;
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use a2arun_core::ids::{Generation, RequestId};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use super::actor::{Run, Supervisor, Timer};
 use super::instance::Instance;
@@ -17,6 +19,11 @@ use crate::ledger::RunRecord;
 
 /// How many ended runs keep their output.
 const RUNS_KEPT: usize = 32;
+/// How many more there may be before old ones are removed at once.
+const UNPRUNED_MAX: usize = 128;
+/// When they are removed otherwise. Not with each run: ext4 searches long for an inode number
+/// that was not freed lately, which a launch would pay for.
+const PRUNE_LATER: Duration = Duration::from_secs(60);
 
 impl Supervisor {
     /// Folds what a head said.
@@ -146,6 +153,13 @@ impl Supervisor {
         });
     }
 
+    /// Removes old runs, off the loop.
+    pub(super) fn prune(&mut self) {
+        self.unpruned = 0;
+        let ledger = self.ledger.clone();
+        self.tasks.spawn_blocking(move || ledger.prune(RUNS_KEPT));
+    }
+
     /// A run that is over leaves memory; its output stays on disk for a while.
     pub(super) fn forget(&mut self, run: Run) {
         let id = &run.identity.run;
@@ -159,8 +173,12 @@ impl Supervisor {
         if let Err(error) = self.ledger.mark_ended(id) {
             tracing::warn!(run = %id, error = describe(&error), "cannot mark a run as over");
         }
-        let ledger = self.ledger.clone();
-        self.tasks.spawn_blocking(move || ledger.prune(RUNS_KEPT));
+        self.unpruned += 1;
+        if self.unpruned >= UNPRUNED_MAX {
+            self.prune();
+        } else if self.unpruned == 1 {
+            self.timers.set(Instant::now() + PRUNE_LATER, Timer::Prune);
+        }
         tracing::info!(run = %id, "a run is over");
     }
 }

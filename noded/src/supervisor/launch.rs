@@ -74,7 +74,12 @@ impl Supervisor {
             let launch = Launch { instance, templates: templates.clone() };
             run.instances
                 .insert(rank, Instance::new(key, launch, (batch.generation, batch.request)));
-            run.views.push(InstanceView { rank, incarnation: Incarnation(1), ended: None });
+            run.views.push(InstanceView {
+                rank,
+                incarnation: Incarnation(1),
+                has_output: [false; 2],
+                ended: None,
+            });
             ranks.push(rank);
         }
         run.views_changed = true;

@@ -94,7 +94,7 @@ impl Supervisor {
                 }
                 let adopt = instance.is_live() && !busy;
                 run.instances.insert(rank, instance);
-                run.views.push(InstanceView { rank, incarnation, ended });
+                run.views.push(InstanceView { rank, incarnation, has_output: [true; 2], ended });
                 run.views_changed = true;
                 // Only now may its next step have the lock.
                 drop(dir);

@@ -13,6 +13,8 @@ pub struct InstanceView {
     pub rank: Rank,
     /// Which spawn.
     pub incarnation: Incarnation,
+    /// Whether standard output and standard error have a file.
+    pub has_output: [bool; 2],
     /// Once it is over: bytes of standard output and of standard error.
     pub ended: Option<(u64, u64)>,
 }
