@@ -216,7 +216,7 @@ async fn open_after(
     if !wait.is_zero() {
         sleep(wait).await;
     }
-    open(&target, request).await
+    open(&target, request, OnDemand::Never).await
 }
 
 /// What is asked of noded.
@@ -255,8 +255,9 @@ impl LogRequest {
 async fn open(
     target: &Target,
     request: LogRequest,
+    on_demand: OnDemand,
 ) -> Result<Streaming<v1::LogChunk>, ConnectError> {
-    let connection = target.connect(Purpose::Bulk, OnDemand::Never).await?;
+    let connection = target.connect(Purpose::Bulk, on_demand).await?;
     let tls = connection.address.is_some();
     let mut client =
         BulkClient::new(connection.channel).max_decoding_message_size(MESSAGE_MAX_BYTES);
@@ -297,7 +298,8 @@ pub(crate) async fn read_logs<S: ChunkSink>(
     request: LogRequest,
     sink: &mut S,
 ) -> Result<(), ConnectError> {
-    let mut stream = open(target, request).await?;
+    // Output of a run that is over may be asked for when noded has left.
+    let mut stream = open(target, request, OnDemand::Start).await?;
     loop {
         match stream.message().await {
             Ok(Some(chunk)) => {
