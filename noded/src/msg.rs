@@ -79,6 +79,9 @@ pub struct Spawned {
 pub enum StepCommand {
     /// Answers `Hello`. Descriptor: the event counter that tells of new output.
     Welcome,
+    /// Descriptors: the sockets that reserve its agent's ports, closed by the agent's exec. They come
+    /// this way because what the spawner holds is inherited for a moment by every step it forks.
+    Ports,
     /// Its probe passed.
     Ready,
     /// Stop the agent.
@@ -206,8 +209,6 @@ pub enum FdRole {
     InReader,
     /// Writing end of standard input.
     InWriter,
-    /// A reserved port: closed by the agent's exec.
-    Port,
 }
 
 /// Environment as the agent gets it: the template's, then the instance's, then ours.

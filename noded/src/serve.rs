@@ -190,11 +190,12 @@ async fn run(
     let serving = serve_control(control, tcp, service, async move {
         let _ = end.await;
     });
+    // Before anybody is told that we are here: a TERM right then must end us with a goodbye.
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(io_error("watch signals"))?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(io_error("watch signals"))?;
     announce(options.ready_fd);
     tracing::info!(parent: &span, pid = std::process::id(), "serving");
     let calls = accept_steps(steps, inbox.clone(), CALLED_LINKS);
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(io_error("watch signals"))?;
-    let mut terminate = signal(SignalKind::terminate()).map_err(io_error("watch signals"))?;
     let supervising = supervisor.run(inputs);
     tokio::pin!(serving, calls, supervising);
     loop {

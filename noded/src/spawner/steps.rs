@@ -256,10 +256,6 @@ fn sort_fds(own: Vec<(FdRole, OwnedFd)>) -> StepFds {
             FdRole::ErrWriter => &mut fds.err_writer,
             FdRole::InReader => &mut fds.in_reader,
             FdRole::InWriter => &mut fds.in_writer,
-            FdRole::Port => {
-                fds.ports.push(fd);
-                continue;
-            }
         };
         *place = Some(fd);
     }
@@ -281,8 +277,7 @@ fn become_step(work: &Work, item: &WorkItem, fds: StepFds) -> ! {
         &fds.null,
     ];
     let named = named.into_iter().flatten().map(AsFd::as_fd);
-    let ports = fds.ports.iter().map(AsFd::as_fd);
-    let mut keep: Vec<i32> = named.chain(ports).map(|fd: BorrowedFd<'_>| fd.as_raw_fd()).collect();
+    let mut keep: Vec<i32> = named.map(|fd: BorrowedFd<'_>| fd.as_raw_fd()).collect();
     close_all_but(&mut keep);
     signals::set_name(c"a2arun-step");
     let _ = signals::become_subreaper();

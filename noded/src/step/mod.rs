@@ -52,8 +52,6 @@ pub struct StepFds {
     pub in_reader: Option<OwnedFd>,
     /// Kept open for the head.
     pub in_writer: Option<OwnedFd>,
-    /// Reserved ports, closed by exec.
-    pub ports: Vec<OwnedFd>,
     /// Raised when there is new output.
     pub output_event: Option<OwnedFd>,
     /// How an agent that this step did not fork has ended comes from the spawner.

@@ -364,7 +364,7 @@ impl Loop {
                     self.fold(Event::StopRequested { cause, grace });
                 }
                 Incoming::Command(StepCommand::CloseStdin, _) => self.step.stdin = None,
-                Incoming::Unknown => {}
+                Incoming::Command(StepCommand::Ports, _) | Incoming::Unknown => {}
                 Incoming::Nothing => return,
                 Incoming::Lost => {
                     self.lost();

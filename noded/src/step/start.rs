@@ -193,12 +193,24 @@ fn spawn(
     mut fds: StepFds,
 ) -> Result<Started, StartError> {
     let incarnation = Incarnation(1);
-    if let Incoming::Command(StepCommand::Stop { cause, .. }, _) = link.receive() {
-        // Stopped before it was started: it never runs.
-        let mut exit =
-            ExitRecord::spawn_failed("stopped before it started".into(), Timestamp::now());
-        (exit.reason, exit.asked_by) = (ExitReason::Stopped, Some(cause));
-        return Ok(report(&dir, &mut link, exit));
+    let mut ports = Vec::new();
+    loop {
+        match link.receive() {
+            Incoming::Command(StepCommand::Ports, fds) => ports.extend(fds),
+            Incoming::Command(StepCommand::Stop { cause, .. }, _) => {
+                // Stopped before it was started: it never runs.
+                let why = "stopped before it started".to_owned();
+                let mut exit = ExitRecord::spawn_failed(why, Timestamp::now());
+                (exit.reason, exit.asked_by) = (ExitReason::Stopped, Some(cause));
+                return Ok(report(&dir, &mut link, exit));
+            }
+            Incoming::Command(
+                StepCommand::Welcome | StepCommand::Ready | StepCommand::CloseStdin,
+                _,
+            )
+            | Incoming::Unknown => {}
+            Incoming::Nothing | Incoming::Lost => break,
+        }
     }
     let ours = [
         ("A2ARUN_RUN_DIR", dir.path().display().to_string()),
@@ -235,6 +247,8 @@ fn spawn(
         Ok(gated) => gated,
         Err(error) => return Ok(report(&dir, &mut link, failed(126, no_process(&error)))),
     };
+    // From here on only the process at the gate holds its ports, and its exec lets go of them.
+    drop(ports);
     let start_ticks = proc::identity(gated.pid).map_or(0, |i| i.start_ticks);
     let spawned =
         Spawned { pid: gated.pid, start_ticks, incarnation, at: Timestamp::now(), adopted: false };
@@ -273,7 +287,6 @@ fn spawn(
     };
     link.send(&StepMessage::Running, &[]);
     drop((out_writer, err_writer, stdin));
-    fds.ports.clear();
     Ok(Started::Running(Box::new(Step {
         key: task.key(),
         out: Pump::new(&dir, LogFile::Out, incarnation.0, fds.out_reader.take()),

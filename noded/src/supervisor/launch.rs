@@ -3,7 +3,7 @@
 
 use std::fs::File;
 use std::io::{self, Write};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
 use a2arun_core::ids::{Incarnation, Rank};
@@ -18,7 +18,7 @@ use super::instance::{Instance, Launch};
 use super::links::serve_step;
 use super::views::InstanceView;
 use super::{EventKind, LinkId, NoticeKind, Output, Refusal};
-use crate::msg::{FdRole, InstanceKey, SpawnerCommand, Work, WorkItem};
+use crate::msg::{FdRole, InstanceKey, SpawnerCommand, StepCommand, Work, WorkItem};
 use crate::os::seqpacket;
 
 /// Descriptors that noded holds for a live instance: its step's connection, the pidfd, two
@@ -165,7 +165,11 @@ impl Supervisor {
                 own.push((FdRole::ErrWriter, err_writer));
                 instance.guard = Some((out_reader, err_reader));
             }
-            own.extend(self.ports.take(&instance.key).into_iter().map(|fd| (FdRole::Port, fd)));
+            let ports = self.ports.take(&instance.key);
+            let borrowed: Vec<_> = ports.iter().map(AsFd::as_fd).collect();
+            if !borrowed.is_empty() {
+                seqpacket::send(&ours, &serde_json::to_vec(&StepCommand::Ports)?, &borrowed)?;
+            }
             if instance.launch.as_ref().is_some_and(|l| l.instance.stdin) {
                 let (reader, writer) = pipe_with(PipeFlags::CLOEXEC)?;
                 own.push((FdRole::InReader, reader));
