@@ -12,7 +12,7 @@ use a2arun_proto::{MESSAGE_MAX_BYTES, v1};
 use a2arun_rt::tls::Purpose;
 use bytes::{Buf, Bytes};
 use tokio::sync::oneshot;
-use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tonic::Streaming;
 
 use crate::session::control::from_status;
@@ -132,6 +132,7 @@ pub(crate) async fn follow_logs<S: ChunkSink>(
         if let Some(left) = &mut left {
             left.retain(|end| !cursors.reached(end));
             if left.is_empty() {
+                link.settle().await;
                 return sink;
             }
         }
@@ -175,6 +176,9 @@ pub(crate) async fn follow_logs<S: ChunkSink>(
 /// How often half a line that nobody ends is looked at.
 const FLUSH_EVERY: Duration = Duration::from_millis(250);
 
+/// How long a connection that nobody needs any more may take to be made.
+const SETTLE_LIMIT: Duration = Duration::from_millis(200);
+
 enum Input {
     Ends(Vec<LogEnd>),
     Opened(Streaming<v1::LogChunk>),
@@ -190,6 +194,15 @@ enum Link {
 }
 
 impl Link {
+    /// A handshake that is under way is let come to its end: a host that sees it broken off
+    /// thinks of an attack.
+    async fn settle(&mut self) {
+        if let Self::Opening(opening) = self {
+            // Either way the connection is dropped next.
+            let _ = timeout(SETTLE_LIMIT, opening).await;
+        }
+    }
+
     /// # Cancel safety
     /// Safe: an opening stays where it is, a message that was not given stays in the stream.
     async fn next(&mut self) -> Input {
