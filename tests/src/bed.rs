@@ -2,6 +2,7 @@
 //! for, several hosts made by scripts/testbed.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -293,6 +294,30 @@ impl Bed {
             Value::Array(runs) => Ok(runs),
             other => bail!("not a list: {other}"),
         }
+    }
+
+    /// What the records of this machine's noded say of every rank's end, in the order of ranks.
+    ///
+    /// # Errors
+    /// When a record cannot be read.
+    pub fn exit_records(&self) -> Result<BTreeMap<u32, Value>> {
+        let mut found = BTreeMap::new();
+        let mut folders = vec![self.state()];
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(&folder)? {
+                let path = entry?.path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else if path.ends_with("exit") {
+                    let rank = folder.file_name().and_then(|name| name.to_str()?.parse().ok());
+                    let text = fs::read_to_string(&path)?;
+                    // A header line with a checksum, then the record.
+                    let record = text.lines().nth(1).context("a record has two lines")?;
+                    found.insert(rank.context("a rank's folder")?, serde_json::from_str(record)?);
+                }
+            }
+        }
+        Ok(found)
     }
 
     /// Lines of noded's log that contain `text` are expected in this test, at any level.

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use nix::sys::signal::Signal;
 
 use crate::bed::Bed;
@@ -138,8 +138,7 @@ pub fn run(bed: &Bed, storm: &Storm) -> Result<Outcome> {
             // The last kills fall among the exits.
             fs::write(&end, "")?;
         }
-        let victim = choose(bed.folder(), storm.victims, &mut rng)
-            .with_context(|| format!("nobody to kill (kill {number}): {}", roles(bed.folder())))?;
+        let victim = choose(bed.folder(), storm.victims, &mut rng)?;
         *kills.entry(victim.comm.clone()).or_insert(0) += 1;
         let at = Instant::now();
         victim.signal(Signal::SIGKILL);
@@ -192,15 +191,10 @@ fn judge(bed: &Bed, storm: &Storm, output: &crate::Output, outcome: &mut Outcome
         let text = format!("{} of {} agents wrote their last line", tally.ended, storm.agents);
         outcome.wrong.push(text);
     }
-    let runs = bed.list()?;
-    let run = runs.first().and_then(|run| run["run"].as_str()).context("the run is not listed")?;
-    let status = bed.status(run)?;
-    let instances = status["instances"].as_array().context("no instances in the status")?;
-    ensure!(instances.len() == storm.agents as usize, "{} instances", instances.len());
-    for instance in instances {
-        let rank = instance["rank"].as_u64().context("an instance without a rank")?;
-        let exit = &instance["exit"];
-        if exit["code"].as_u64() == Some(rank % 8) {
+    let exits = bed.exit_records()?;
+    ensure!(exits.len() == storm.agents as usize, "{} exit records", exits.len());
+    for (rank, exit) in exits {
+        if exit["code"] == rank % 8 {
             outcome.codes_right += 1;
         } else if exit["reason"] == "unknown" {
             outcome.codes_unknown += 1;
@@ -264,11 +258,12 @@ fn choose(folder: &Path, victims: Victims, rng: &mut Rng) -> Result<Proc> {
             _ => "a2arun-spawner",
         },
     };
-    let found: Vec<Proc> =
-        procs::of_folder(folder).into_iter().filter(|p| p.comm == comm).collect();
-    if found.is_empty() {
-        bail!("no {comm} runs");
-    }
+    // A process that execs has no environment for a moment.
+    let found = wait_for(comm, Duration::from_secs(5), || {
+        let mut found = procs::of_folder(folder);
+        found.retain(|p| p.comm == comm);
+        if found.is_empty() { Poll::NotYet(roles(folder)) } else { Poll::Ready(found) }
+    })?;
     let at = usize::try_from(rng.below(found.len() as u64))?;
     Ok(found[at].clone())
 }

@@ -278,7 +278,7 @@ fn a_full_disk_stops_no_agent_and_is_said() -> Result<()> {
     bed.allow_log("disk");
     bed.allow_log("space");
     let state = bed.state();
-    let Some(_disk) = Tmpfs::on(&state) else {
+    let Some(disk) = Tmpfs::on(&state) else {
         skipped("a full disk: mount is refused here");
         return bed.finish();
     };
@@ -290,6 +290,8 @@ fn a_full_disk_stops_no_agent_and_is_said() -> Result<()> {
     let said = both(&output).to_lowercase();
     ensure!(said.contains("full") || said.contains("no space"), "{}", output.describe());
     bed.nothing_runs()?;
+    a2arun_e2e::leftovers::end_daemons(bed.folder()).map_err(anyhow::Error::msg)?;
+    drop(disk);
     bed.finish()
 }
 

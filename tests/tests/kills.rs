@@ -63,10 +63,10 @@ fn p3_codes_are_right_after_noded_was_replaced() -> Result<()> {
     fs::write(&gate, "")?;
     let output = head.wait(END)?;
     ensure!((1..6).contains(&output.code), "{}", output.describe());
-    let run = bed.list()?;
-    let status = bed.status(run[0]["run"].as_str().context("a run")?)?;
-    for instance in status["instances"].as_array().context("instances")? {
-        ensure!(instance["exit"]["code"] == instance["rank"], "{instance}");
+    let exits = bed.exit_records()?;
+    ensure!(exits.len() == 6, "{exits:?}");
+    for (rank, exit) in exits {
+        ensure!(exit["code"] == rank, "rank {rank}: {exit}");
     }
     bed.finish()
 }

@@ -153,7 +153,7 @@ agents:
     ensure!(seen.len() == 3 && seen[2].contains("line-20-"), "{}", last.describe());
     let errors = bed.a2arun(["logs", "talk", "--stderr"]).run()?;
     errors.expect_code(0)?;
-    ensure!(errors.stdout.contains("oops"), "{}", errors.describe());
+    ensure!(a2arun_e2e::bed::both(&errors).contains("oops"), "{}", errors.describe());
 
     let mut follow = bed.a2arun(["logs", "talk", "-f"]).spawn()?;
     follow.until("what is there", READY, |f| f.stdout().matches("line-").count() == 40)?;
@@ -201,6 +201,23 @@ fn list_status_and_stop_work_from_another_shell() -> Result<()> {
     bed.nothing_runs()?;
     let list = bed.list()?;
     ensure!(list.iter().all(|run| run["state"] == "inactive"), "{list:?}");
+    bed.finish()
+}
+
+#[test]
+fn the_status_of_an_ended_run_shows_how_each_instance_ended() -> Result<()> {
+    let bed = Bed::new("endedstatus")?;
+    let args = ["-np", "4", "--continue", "--", "sh", "-c", "exit $A2ARUN_RANK"];
+    let output = bed.a2arun(args).run()?;
+    ensure!((1..4).contains(&output.code), "{}", output.describe());
+    let status = bed.status("sh")?;
+    ensure!(status["state"] == "inactive" && status["result"] == "failed", "{status}");
+    let instances = status["instances"].as_array().context("instances")?;
+    ensure!(instances.len() == 4, "{status}");
+    for instance in instances {
+        ensure!(instance["state"] == "exited", "{instance}");
+        ensure!(instance["exit"]["code"] == instance["rank"], "{instance}");
+    }
     bed.finish()
 }
 

@@ -1,8 +1,8 @@
 //! `logs`: what instances wrote, read from their hosts. The head is not needed.
 
-use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use a2arun_core::exit_code::LauncherCode;
 use a2arun_core::ids::Rank;
@@ -15,38 +15,39 @@ use crate::cli::{JobRef, LogsArgs, OutputFormat};
 use crate::cmd::status::entry;
 use crate::cmd::{Context, Failure};
 use crate::head::listen;
-use crate::output::{Activity, LogFormat, LogSink, Names, Printer, Sinks, say};
-use crate::registry::{Entry, HostReach};
-use crate::session::{
-    Chunk, ChunkSink, InstanceReport, LogRequest, StreamKind, describe, read_logs,
-};
+use crate::output::{Activity, LogFormat, LogSink, Names, Printer, say};
+use crate::registry::{Entry, HostReach, RunJson};
+use crate::session::{Chunk, ChunkSink, LogRequest, StreamKind, read_logs};
 use crate::target::{ConnectError, Installed, Local, Target, chain};
 
 pub(super) async fn logs(args: &LogsArgs, context: &Context) -> anyhow::Result<u8> {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mut signals = listen(&status).context("cannot listen for signals")?;
     let entry = entry(&args.job.job, context)?;
+    let ranks = ranks(&args.job, &entry.run)?;
+    let run = Arc::new(entry.run.clone());
+    let names: Names = Arc::new(move |rank| run.name_of(rank));
+    let targets = targets(&entry, args.trust.as_deref(), context)?;
     let (printer, sinks) = Printer::start().context("cannot write to stdout or stderr")?;
     let mut readers = JoinSet::new();
-    for (reach, target) in targets(&entry, args.trust.as_deref(), context)? {
-        let reader = Reader {
-            host: reach.name().to_string(),
-            target,
-            run: entry.run.run.clone(),
-            wanted: args.job.clone(),
-            follow: args.follow,
-            lines: args.lines,
-            only_stderr: args.stderr,
-            format: format(args, context),
-            sinks: sinks.clone(),
-        };
-        readers.spawn(reader.read());
+    for (reach, target) in targets {
+        let host = reach.name().to_string();
+        let sink = LogSink::new(
+            host.clone(),
+            names.clone(),
+            format(args, context),
+            sinks.clone(),
+            None,
+            Arc::new(Activity::default()),
+        );
+        let filter = Filter { sink, ranks: ranks.clone(), only_stderr: args.stderr };
+        let request = LogRequest::all(entry.run.run.clone(), args.lines, args.follow);
+        readers.spawn(Reader { host, target, request, filter }.read());
     }
     let gone = sinks.clone();
     drop(sinks);
-    let mut matched = 0;
     let mut worst = LauncherCode::Ok;
-    let mut look = tokio::time::interval(std::time::Duration::from_millis(200));
+    let mut look = tokio::time::interval(LOOK_EVERY);
     while !readers.is_empty() {
         // A reader's result is kept by the set, a signal by its stream.
         tokio::select! {
@@ -58,7 +59,7 @@ pub(super) async fn logs(args: &LogsArgs, context: &Context) -> anyhow::Result<u
                 }
             }
             Some(joined) = readers.join_next() => match joined {
-                Ok((_, Ok(count))) => matched += count,
+                Ok((_, Ok(()))) => {}
                 Ok((host, Err(error))) => {
                     say(&format!("error: {host}: {}", chain(&error)));
                     worst = error.exit_code();
@@ -70,12 +71,11 @@ pub(super) async fn logs(args: &LogsArgs, context: &Context) -> anyhow::Result<u
     readers.shutdown().await;
     drop(gone);
     printer.drain();
-    if matched == 0 && worst == LauncherCode::Ok && args.job.agent.is_some() && !args.follow {
-        let message = format!("nothing of run {} is called `{}`", entry.run.run, args.job);
-        return Err(Failure::new(LauncherCode::Usage, message).into());
-    }
     Ok(worst.code())
 }
+
+/// How often it is looked whether anybody still reads.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 fn format(args: &LogsArgs, context: &Context) -> LogFormat {
     let sink = |terminal: bool| if terminal { Sink::Terminal } else { Sink::Raw };
@@ -128,62 +128,37 @@ pub(super) fn targets(
 struct Reader {
     host: String,
     target: Target,
-    run: a2arun_core::ids::RunId,
-    wanted: JobRef,
-    follow: bool,
-    lines: Option<u64>,
-    only_stderr: bool,
-    format: LogFormat,
-    sinks: Sinks,
+    request: LogRequest,
+    filter: Filter,
 }
 
 impl Reader {
-    async fn read(self) -> (String, Result<usize, ConnectError>) {
-        let host = self.host.clone();
-        (host, self.read_all().await)
-    }
-
-    /// Gives how many instances were meant.
-    async fn read_all(self) -> Result<usize, ConnectError> {
-        let report = describe(&self.target, Some(&self.run), false).await?;
-        let instances: Vec<InstanceReport> =
-            report.runs.into_iter().flat_map(|r| r.instances).collect();
-        let wanted: Vec<&InstanceReport> =
-            instances.iter().filter(|i| is_meant(&self.wanted, i)).collect();
-        let count = wanted.len();
-        if count == 0 && !self.follow {
-            return Ok(0);
-        }
-        let names: HashMap<Rank, (String, u32)> =
-            instances.iter().map(|i| (i.rank, split_name(&i.name))).collect();
-        let ranks = self.wanted.agent.as_ref().map(|_| wanted.iter().map(|i| i.rank).collect());
-        let names: Names = Arc::new(move |rank| names.get(&rank).cloned());
-        let sink = LogSink::new(
-            self.host,
-            names,
-            self.format,
-            self.sinks,
-            None,
-            Arc::new(Activity::default()),
-        );
-        let mut filter = Filter { sink, ranks, only_stderr: self.only_stderr };
-        let request = LogRequest::all(self.run, self.lines, self.follow);
-        let read = read_logs(&self.target, request, &mut filter).await;
-        filter.sink.finish().await;
-        read.map(|()| count)
+    async fn read(mut self) -> (String, Result<(), ConnectError>) {
+        let read = read_logs(&self.target, self.request, &mut self.filter).await;
+        self.filter.sink.finish().await;
+        (self.host, read)
     }
 }
 
-fn is_meant(wanted: &JobRef, instance: &InstanceReport) -> bool {
-    let Some(agent) = &wanted.agent else { return true };
-    let (name, index) = split_name(&instance.name);
-    let by_name = name == *agent && wanted.index.is_none_or(|n| n == index);
-    by_name || (wanted.index.is_none() && instance.rank.to_string() == *agent)
-}
-
-fn split_name(name: &str) -> (String, u32) {
-    let (agent, index) = name.split_once('[').unwrap_or((name, ""));
-    (agent.to_owned(), index.trim_end_matches(']').parse().unwrap_or(0))
+/// The ranks that are meant; `None`: all of them.
+fn ranks(wanted: &JobRef, run: &RunJson) -> anyhow::Result<Option<Vec<Rank>>> {
+    let Some(agent) = &wanted.agent else { return Ok(None) };
+    let all = (0..run.size).map(Rank).filter(|rank| {
+        let by_rank = wanted.index.is_none() && rank.to_string() == *agent;
+        by_rank
+            || run.name_of(*rank).is_some_and(|(name, index)| {
+                name == *agent && wanted.index.is_none_or(|n| n == index)
+            })
+    });
+    let ranks: Vec<Rank> = all.collect();
+    if ranks.is_empty() {
+        let known: Vec<&str> = run.agents.iter().map(|a| a.id.as_str()).collect();
+        let message = format!("nothing of run {} is called `{wanted}`", run.run);
+        return Err(Failure::new(LauncherCode::Usage, message)
+            .hint(format!("its agents: {}", known.join(", ")))
+            .into());
+    }
+    Ok(Some(ranks))
 }
 
 /// Lets through what was asked for.

@@ -19,7 +19,7 @@ use crate::output::{
     Activity, FileWriter, Files, LogFormat, Printer, Sinks, Talk, Volume, print_json, print_line,
     say,
 };
-use crate::registry::{self, RunFolder, RunJson, boot_id, process_start, prune};
+use crate::registry::{self, AgentRanks, RunFolder, RunJson, boot_id, process_start, prune};
 use crate::session::serve_head;
 
 /// Questions of other shells that wait for the head.
@@ -68,7 +68,10 @@ pub(super) async fn run(args: RunArgs, context: &Context) -> anyhow::Result<u8> 
     servers.shutdown().await;
     let written = finish_files(writer, args.output_dir.as_deref(), context, &outcome);
     if let Some((folder, socket)) = folder {
-        if let Err(error) = folder.write_result(&outcome.result) {
+        let written = folder
+            .write_status(&outcome.status)
+            .and_then(|()| folder.write_result(&outcome.result));
+        if let Err(error) = written {
             say(&format!("warning: cannot write {}: {error}", folder.path().display()));
         }
         // It may lie outside of the folder.
@@ -142,6 +145,12 @@ fn open_folder(
         socket: socket.clone(),
         grace_ms: u64::try_from(grace.as_millis()).unwrap_or(u64::MAX),
         hosts: reach.to_vec(),
+        agents: job
+            .plan
+            .agents
+            .iter()
+            .map(|a| AgentRanks { id: a.id.clone(), first: a.first, count: a.count })
+            .collect(),
         trust: trust.map(Path::to_owned),
     };
     folder
@@ -167,9 +176,8 @@ fn finish_files(
 /// The last words: what went wrong, once, and the result where it was asked for.
 fn conclude(args: &RunArgs, context: &Context, outcome: &Outcome) -> anyhow::Result<()> {
     let style = context.stderr_style(args.output);
-    let program = !args.program.is_empty();
     if let Some(cause) = &outcome.cause {
-        if !program && !outcome.last_words.is_empty() {
+        if !outcome.last_words.is_empty() {
             let count = outcome.last_words.len();
             let plural = if count == 1 { "line" } else { "lines" };
             let mut block = style.bold(&format!("its last {count} {plural} on stderr:"));

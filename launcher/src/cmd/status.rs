@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use crate::cli::{OutputFormat, StatusArgs};
 use crate::cmd::{Context, Failure};
 use crate::output::{Table, print_json, print_line, say};
-use crate::registry::{Entry, Found, Life, find, list};
+use crate::registry::{Entry, Found, Life, find, last_status, list};
 use crate::session::{InstanceReport, PhaseReport, ask_status, describe};
 use crate::target::chain;
 
@@ -17,7 +17,11 @@ pub(super) async fn status(args: &StatusArgs, context: &Context) -> anyhow::Resu
         Life::Alive => ask_status(&entry.run.socket)
             .await
             .with_context(|| format!("cannot ask the head of {}", entry.run.run))?,
-        Life::Ended(_) | Life::HeadGone => from_hosts(&entry, context).await?,
+        Life::Ended(_) => match last_status(&entry)? {
+            Some(status) => status,
+            None => from_hosts(&entry, context).await?,
+        },
+        Life::HeadGone => from_hosts(&entry, context).await?,
     };
     if let Some(agent) = &args.job.agent {
         status.instances.retain(|i| {

@@ -8,6 +8,7 @@ use a2arun_core::ids::Rank;
 use a2arun_core::machine::job::{Failure, JobResult};
 use a2arun_core::plan::HostIx;
 use a2arun_core::result::{Counts, FirstCause, ResultJson};
+use a2arun_core::status::StatusJson;
 use jiff::Timestamp;
 use tokio::time::{Instant, timeout, timeout_at};
 
@@ -34,6 +35,8 @@ const TAIL_LIMIT: Duration = Duration::from_secs(2);
 pub(crate) struct Outcome {
     pub(crate) exit_code: u8,
     pub(crate) result: ResultJson,
+    /// Every instance as it was at last.
+    pub(crate) status: StatusJson,
     /// One line that says what went wrong; `None`: nothing did, or it was said.
     pub(crate) cause: Option<String>,
     /// What the failed agent wrote to stderr at last.
@@ -221,7 +224,7 @@ fn outcome(
         ended,
         counts,
     };
-    Outcome { exit_code, result, cause: line, last_words }
+    Outcome { exit_code, result, status: head.status(), cause: line, last_words }
 }
 
 fn cause_text(head: &Head, failure: Failure) -> Option<String> {

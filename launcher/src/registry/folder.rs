@@ -5,8 +5,9 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-use a2arun_core::ids::{HostName, JobName, RunId};
+use a2arun_core::ids::{AgentId, HostName, JobName, Rank, RunId};
 use a2arun_core::result::ResultJson;
+use a2arun_core::status::StatusJson;
 use a2arun_rt::files::{Durability, write_atomic};
 use a2arun_rt::paths::SOCKET_PATH_BYTES_MAX;
 use jiff::Timestamp;
@@ -52,8 +53,26 @@ pub(crate) struct RunJson {
     /// The largest grace, in milliseconds.
     pub(crate) grace_ms: u64,
     pub(crate) hosts: Vec<HostReach>,
+    pub(crate) agents: Vec<AgentRanks>,
     /// The trust folder that was used, where one was.
     pub(crate) trust: Option<PathBuf>,
+}
+
+/// An agent's ranks: `first .. first + count`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct AgentRanks {
+    pub(crate) id: AgentId,
+    pub(crate) first: Rank,
+    pub(crate) count: u32,
+}
+
+impl RunJson {
+    /// Agent and copy of a rank.
+    pub(crate) fn name_of(&self, rank: Rank) -> Option<(String, u32)> {
+        let agent =
+            self.agents.iter().find(|a| (a.first.0..a.first.0 + a.count).contains(&rank.0))?;
+        Some((agent.id.to_string(), rank.0 - agent.first.0))
+    }
 }
 
 /// A host and how it is reached.
@@ -111,6 +130,16 @@ impl RunFolder {
     pub(crate) fn write_run(&self, run: &RunJson) -> io::Result<()> {
         let bytes = serde_json::to_vec(run).map_err(io::Error::other)?;
         write_atomic(&self.path.join("run.json"), &bytes, 0o600, Durability::Process)
+    }
+
+    /// How every instance ended, for `status` when its head and hosts are gone. To be written
+    /// before the result, which says that the run is over.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub(crate) fn write_status(&self, status: &StatusJson) -> io::Result<()> {
+        let bytes = serde_json::to_vec(status).map_err(io::Error::other)?;
+        write_atomic(&self.path.join("status.json"), &bytes, 0o600, Durability::Process)
     }
 
     /// # Errors

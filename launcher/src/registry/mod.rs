@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! $XDG_STATE_HOME/a2arun/<hostname>/runs/<run>/run.json     who it is, where, since when
+//!                                             /status.json  its instances at last
 //!                                             /result.json  how it ended
 //!                                             /head.sock    its head, while it lives
 //! ```
@@ -12,5 +13,7 @@
 mod folder;
 mod scan;
 
-pub(crate) use folder::{HostReach, RunFolder, RunJson, RunsDir, VERSION, prune, write_result};
-pub(crate) use scan::{Entry, Found, Life, boot_id, find, list, process_start};
+pub(crate) use folder::{
+    AgentRanks, HostReach, RunFolder, RunJson, RunsDir, VERSION, prune, write_result,
+};
+pub(crate) use scan::{Entry, Found, Life, boot_id, find, last_status, list, process_start};

@@ -5,12 +5,14 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use a2arun_core::result::ResultJson;
+use a2arun_core::status::StatusJson;
 
 use crate::registry::folder::{RunJson, RunsDir, VERSION};
 
 /// A folder that could be read.
 #[derive(Debug, Clone)]
 pub(crate) struct Entry {
+    pub(crate) path: PathBuf,
     pub(crate) run: RunJson,
     pub(crate) life: Life,
 }
@@ -82,7 +84,17 @@ fn read(path: &Path) -> Result<Option<Entry>, Damage> {
         None if is_alive(&run) => Life::Alive,
         None => Life::HeadGone,
     };
-    Ok(Some(Entry { run, life }))
+    Ok(Some(Entry { path: path.to_owned(), run, life }))
+}
+
+/// How the instances of an ended run were at last; `None`: nobody wrote it down.
+///
+/// # Errors
+/// When the file is there and cannot be read.
+pub(crate) fn last_status(entry: &Entry) -> Result<Option<StatusJson>, Damage> {
+    let path = entry.path.join("status.json");
+    let Some(bytes) = read_file(&path)? else { return Ok(None) };
+    serde_json::from_slice(&bytes).map(Some).map_err(|source| Damage::Parse { path, source })
 }
 
 fn read_file(path: &Path) -> Result<Option<Vec<u8>>, Damage> {
@@ -172,9 +184,10 @@ mod tests {
             socket: PathBuf::new(),
             grace_ms: 10_000,
             hosts: Vec::new(),
+            agents: Vec::new(),
             trust: None,
         };
-        Entry { run, life }
+        Entry { path: PathBuf::new(), run, life }
     }
 
     fn found(entries: &[Entry], name: &str) -> String {

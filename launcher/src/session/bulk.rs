@@ -12,7 +12,7 @@ use a2arun_proto::{MESSAGE_MAX_BYTES, v1};
 use a2arun_rt::tls::Purpose;
 use bytes::{Buf, Bytes};
 use tokio::sync::oneshot;
-use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tonic::Streaming;
 
 use crate::session::control::from_status;
@@ -132,6 +132,7 @@ pub(crate) async fn follow_logs<S: ChunkSink>(
         if let Some(left) = &mut left {
             left.retain(|end| !cursors.reached(end));
             if left.is_empty() {
+                link.settle().await;
                 return sink;
             }
         }
@@ -175,6 +176,9 @@ pub(crate) async fn follow_logs<S: ChunkSink>(
 /// How often half a line that nobody ends is looked at.
 const FLUSH_EVERY: Duration = Duration::from_millis(250);
 
+/// How long a connection that nobody needs any more may take to be made.
+const SETTLE_LIMIT: Duration = Duration::from_millis(200);
+
 enum Input {
     Ends(Vec<LogEnd>),
     Opened(Streaming<v1::LogChunk>),
@@ -190,6 +194,15 @@ enum Link {
 }
 
 impl Link {
+    /// A handshake that is under way is let come to its end: a host that sees it broken off
+    /// thinks of an attack.
+    async fn settle(&mut self) {
+        if let Self::Opening(opening) = self {
+            // Either way the connection is dropped next.
+            let _ = timeout(SETTLE_LIMIT, opening).await;
+        }
+    }
+
     /// # Cancel safety
     /// Safe: an opening stays where it is, a message that was not given stays in the stream.
     async fn next(&mut self) -> Input {
@@ -216,7 +229,7 @@ async fn open_after(
     if !wait.is_zero() {
         sleep(wait).await;
     }
-    open(&target, request).await
+    open(&target, request, OnDemand::Never).await
 }
 
 /// What is asked of noded.
@@ -255,8 +268,9 @@ impl LogRequest {
 async fn open(
     target: &Target,
     request: LogRequest,
+    on_demand: OnDemand,
 ) -> Result<Streaming<v1::LogChunk>, ConnectError> {
-    let connection = target.connect(Purpose::Bulk, OnDemand::Never).await?;
+    let connection = target.connect(Purpose::Bulk, on_demand).await?;
     let tls = connection.address.is_some();
     let mut client =
         BulkClient::new(connection.channel).max_decoding_message_size(MESSAGE_MAX_BYTES);
@@ -297,7 +311,8 @@ pub(crate) async fn read_logs<S: ChunkSink>(
     request: LogRequest,
     sink: &mut S,
 ) -> Result<(), ConnectError> {
-    let mut stream = open(target, request).await?;
+    // Output of a run that is over may be asked for when noded has left.
+    let mut stream = open(target, request, OnDemand::Start).await?;
     loop {
         match stream.message().await {
             Ok(Some(chunk)) => {
