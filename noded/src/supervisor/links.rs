@@ -87,9 +87,10 @@ async fn read_step(
 async fn receive<T: serde::de::DeserializeOwned>(
     socket: &AsyncFd<OwnedFd>,
 ) -> Option<(Option<T>, Vec<OwnedFd>)> {
-    let mut buffer = vec![0u8; 16 * 1024];
     loop {
         let mut guard = socket.readable().await.ok()?;
+        // Not before there is something to read: most connections are silent most of the time.
+        let mut buffer = vec![0u8; 16 * 1024];
         match seqpacket::recv(socket.get_ref(), &mut buffer) {
             Ok(Received::Message(len, fds)) => {
                 let message = serde_json::from_slice(&buffer[..len]);
