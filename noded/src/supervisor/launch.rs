@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use super::actor::{Run, Supervisor, Timer};
 use super::instance::{Instance, Launch};
-use super::links::serve_step;
+use super::links::{SpawnerLink, serve_step};
 use super::views::InstanceView;
 use super::{EventKind, LinkId, NoticeKind, Output, Refusal};
 use crate::msg::{FdRole, InstanceKey, SpawnerCommand, StepCommand, Work, WorkItem};
@@ -124,6 +124,11 @@ impl Supervisor {
     /// Starts steps for instances that have none: with pipes of their own for new ones, with the
     /// guarded ones for those whose agent may run.
     pub(super) fn start_steps(&mut self, run: &mut Run, ranks: &[Rank]) {
+        if self.spawner.as_ref().is_none_or(SpawnerLink::is_closed) {
+            let keys = ranks.iter().filter_map(|r| run.instances.get(r)).map(|i| i.key.clone());
+            self.waiting_for_spawner.extend(keys);
+            return;
+        }
         let mut message: Option<Message> = None;
         for rank in ranks {
             let Some(instance) = run.instances.get(rank).filter(|i| i.is_live()) else { continue };
@@ -207,7 +212,9 @@ impl Supervisor {
         let sent = match (&self.spawner, memfd(&message.work)) {
             (Some(spawner), Ok(memfd)) => {
                 let fds = std::iter::once(memfd).chain(message.fds).collect();
-                if spawner.send(SpawnerCommand::Spawn, fds) {
+                // One that is gone by now drops the request and with it the steps' connections:
+                // they are asked for again.
+                if spawner.send(SpawnerCommand::Spawn, fds) || spawner.is_closed() {
                     Ok(())
                 } else {
                     Err("the spawner does not take requests".to_owned())
@@ -237,10 +244,6 @@ impl Supervisor {
         instance.link = None;
         instance.stillborn += 1;
         if instance.stillborn <= STILLBORN_MAX {
-            if self.spawner.is_none() {
-                self.waiting_for_spawner.push(instance.key.clone());
-                return;
-            }
             self.start_steps(run, &[rank]);
         } else if instance.process.is_some() {
             let at = Instant::now() + REPLACE_LATER;

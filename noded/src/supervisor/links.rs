@@ -159,6 +159,11 @@ pub(super) struct SpawnerLink {
 }
 
 impl SpawnerLink {
+    /// Whether the spawner was found to be gone.
+    pub(super) fn is_closed(&self) -> bool {
+        self.requests.is_closed()
+    }
+
     /// Says goodbye, and waits until that is written.
     ///
     /// # Cancel safety
