@@ -127,12 +127,19 @@ pub(super) async fn accept_tcp(
             let greeted = greet(stream, address, tls, control, bulk);
             match tokio::time::timeout(HANDSHAKE_LIMIT, greeted).await {
                 Ok(Ok(())) => {}
+                Ok(Err(error)) if hung_up(&error) => tracing::debug!(%address, "it hung up"),
                 Ok(Err(error)) => tracing::warn!(%address, %error, "refused a connection"),
                 Err(_) => tracing::warn!(%address, "refused a connection: handshake too slow"),
             }
             address.ip()
         });
     }
+}
+
+/// Whether a client just went away: a head that gave up because another host failed, or a scan.
+fn hung_up(error: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
+    matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof)
 }
 
 async fn greet(
