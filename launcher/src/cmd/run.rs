@@ -10,6 +10,7 @@ use a2arun_core::lines::Sink;
 use anyhow::Context as _;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use tokio::time::sleep;
 
 use crate::cli::{OutputFormat, RunArgs};
 use crate::cmd::prepare::{Prepared, prepare};
@@ -24,6 +25,8 @@ use crate::session::serve_head;
 
 /// Questions of other shells that wait for the head.
 const ASKS_DEPTH: usize = 16;
+/// What a reader that was given up may still take.
+const ABANDONED_LIMIT: Duration = Duration::from_millis(100);
 
 pub(super) async fn run(args: RunArgs, context: &Context) -> anyhow::Result<u8> {
     // From here on a Ctrl-C is an orderly end, whatever is being done.
@@ -80,11 +83,25 @@ pub(super) async fn run(args: RunArgs, context: &Context) -> anyhow::Result<u8> 
             prune(&runs);
         }
     }
-    // The printing threads end when the head, which held their other ends, is gone.
-    printer.drain();
+    drain(printer, outcome.abandoned, &status).await?;
     conclude(&args, context, &outcome)?;
     written?;
     Ok(outcome.exit_code)
+}
+
+/// The printing threads end when the head, which held their other ends, is gone, and our reader
+/// has taken everything; a reader that stands still can be left behind by a Ctrl-C.
+async fn drain(printer: Printer, abandoned: bool, status: &str) -> anyhow::Result<()> {
+    let mut signals = listen(status).context("cannot listen for signals")?;
+    let drained = tokio::task::spawn_blocking(move || printer.drain());
+    // No loop around it: whichever comes first is the end. The threads go on writing until the
+    // process is gone.
+    tokio::select! {
+        _ = drained => {}
+        _ = signals.next() => {}
+        () = sleep(ABANDONED_LIMIT), if abandoned => {}
+    }
+    Ok(())
 }
 
 fn make_io(

@@ -41,11 +41,13 @@ pub(crate) struct Outcome {
     pub(crate) cause: Option<String>,
     /// What the failed agent wrote to stderr at last.
     pub(crate) last_words: Vec<String>,
+    /// The user did not want to wait for the rest of the output.
+    pub(crate) abandoned: bool,
 }
 
 pub(super) async fn finish(mut head: Head) -> Outcome {
     let ended = Timestamp::now();
-    drain_output(&mut head).await;
+    let abandoned = drain_output(&mut head).await;
     let first = head.state.result().and_then(|(result, _)| result.first());
     let last_words = match first.and_then(|f| f.rank) {
         Some(rank) => last_words(&head, rank).await,
@@ -53,12 +55,13 @@ pub(super) async fn finish(mut head: Head) -> Outcome {
     };
     release(&mut head).await;
     head.stdin.abort_all();
-    outcome(&head, ended, first, last_words)
+    Outcome { abandoned, ..outcome(&head, ended, first, last_words) }
 }
 
 /// Tells every log reader where its streams end and waits for all of it, however slow our own
-/// reader is; only a host that sends nothing is not waited for.
-async fn drain_output(head: &mut Head) {
+/// reader is; only a host that sends nothing is not waited for. Says whether the user had enough.
+async fn drain_output(head: &mut Head) -> bool {
+    let mut abandoned = false;
     let mut ends: Vec<Vec<LogEnd>> = vec![Vec::new(); head.hosts.0.len()];
     for (rank, instance) in head.instances.iter() {
         if let Some((incarnation, record)) = &instance.exit {
@@ -89,7 +92,10 @@ async fn drain_output(head: &mut Head) {
                 continue;
             }
             // Another Ctrl-C: what is left of the output stays where it is.
-            Input::Stop(_) => break,
+            Input::Stop(_) => {
+                abandoned = true;
+                break;
+            }
             input @ (Input::Session(..) | Input::Ask(_) | Input::Clock) => head.take(input),
         }
         if activity.chunks() != seen || activity.is_blocked() {
@@ -108,6 +114,7 @@ async fn drain_output(head: &mut Head) {
     for host in missing {
         head.show.output_missing(host);
     }
+    abandoned
 }
 
 fn is_heard(host: &Host) -> bool {
@@ -224,7 +231,7 @@ fn outcome(
         ended,
         counts,
     };
-    Outcome { exit_code, result, status: head.status(), cause: line, last_words }
+    Outcome { exit_code, result, status: head.status(), cause: line, last_words, abandoned: false }
 }
 
 fn cause_text(head: &Head, failure: Failure) -> Option<String> {
