@@ -84,12 +84,3 @@ pub fn close_inherited(fd: i32) {
         unsafe { libc::close(fd) };
     }
 }
-
-/// Gives free heap pages back to the kernel, so that forks do not share what nobody needs.
-pub fn trim_heap() {
-    // SAFETY: malloc_trim(3) only looks at the allocator's own lists.
-    #[cfg(target_env = "gnu")]
-    unsafe {
-        libc::malloc_trim(0);
-    }
-}

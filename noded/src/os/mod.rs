@@ -11,6 +11,7 @@
 pub mod async_fd;
 pub mod clone;
 pub mod fork;
+pub mod heap;
 pub mod limits;
 pub mod pidfd;
 pub mod proc;

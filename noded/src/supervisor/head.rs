@@ -180,5 +180,7 @@ impl Supervisor {
             self.timers.set(Instant::now() + PRUNE_LATER, Timer::Prune);
         }
         tracing::info!(run = %id, "a run is over");
+        drop(run);
+        crate::os::heap::trim();
     }
 }
