@@ -244,3 +244,27 @@ fn p7_without_noded_and_spawner_agents_end_at_the_orphan_limit() -> Result<()> {
     bed.nothing_runs()?;
     bed.finish()
 }
+
+/// A step that does not answer (its disk blocks it; here it is stopped) never blocks a stop:
+/// noded carries it out, and what is known is marked as weak.
+#[test]
+fn a_step_that_hangs_does_not_block_a_stop() -> Result<()> {
+    let bed = Bed::new("hung")?;
+    bed.allow_log("does not answer a stop");
+    let agent = bed.agent();
+    let mut head = bed.a2arun(["-np", "2", "--", &agent, "sleep"]).spawn()?;
+    head.until("both run", READY, |_| procs::agents(bed.folder()).len() == 2)?;
+    let steps = || procs::of_folder(bed.folder()).into_iter().filter(|p| p.comm == "a2arun-step");
+    for step in steps() {
+        step.signal(Signal::SIGSTOP);
+    }
+    head.signal(Signal::SIGINT);
+    let output = head.wait(END)?;
+    output.expect_code(130)?;
+    // The agents are gone; the steps are not, and end when they can.
+    for step in steps() {
+        step.signal(Signal::SIGCONT);
+    }
+    bed.nothing_runs()?;
+    bed.finish()
+}

@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use a2arun_core::ids::{Generation, Rank, RunId};
 use a2arun_core::launch::{ReadinessCheck, RunIdentity};
 use a2arun_core::machine::lease;
-use a2arun_core::outcome::{ExitReason, ExitRecord, StopCause};
+use a2arun_core::outcome::{ExitReason, ExitRecord, Proof, StopCause};
 use jiff::Timestamp;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -20,7 +20,7 @@ use super::{
     EventKind, INBOX_DEPTH, Input, InstanceEvent, Level, NoticeKind, Output, Phase, ProbeReport,
     RunReport, Settings,
 };
-use crate::ledger::Ledger;
+use crate::ledger::{InstanceDir, Ledger, LogFile};
 use crate::msg::{InstanceKey, SpawnerCommand, SpawnerMessage, StepCommand, StepMessage};
 use crate::ports::Reservations;
 use crate::probe;
@@ -506,6 +506,14 @@ impl Supervisor {
             exit.detail = instance.last_probe.clone();
         }
         let incarnation = instance.incarnation;
+        if exit.proof == Proof::Weak && exit.stdout_bytes == 0 && exit.stderr_bytes == 0 {
+            // Nobody counted: what is on disk is what there is to read.
+            let path = self.ledger.instance_dir(&run.identity.run, rank);
+            if let Ok(dir) = InstanceDir::open(&path) {
+                exit.stdout_bytes = dir.log_size(LogFile::Out, incarnation.0);
+                exit.stderr_bytes = dir.log_size(LogFile::Err, incarnation.0);
+            }
+        }
         let ended = Some((exit.stdout_bytes, exit.stderr_bytes));
         instance.close(exit.clone());
         let key = instance.key.clone();

@@ -16,6 +16,8 @@ use crate::os::{pidfd, proc};
 
 /// How long a step may take to say that it is at it.
 const ANSWER_LIMIT: Duration = Duration::from_secs(1);
+/// How often an agent is looked at that noded itself stops.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
 /// How long after the kill time a step may take to report the end.
 const REPORT_LIMIT: Duration = Duration::from_secs(3);
 
@@ -107,11 +109,13 @@ impl Supervisor {
             self.exited(run, rank, exit);
             return;
         }
+        self.timers.set(now + LOOK_AGAIN, Timer::StopCheck(key.clone()));
         let due = if now >= order.kill_at { Carried::Kill } else { Carried::Signal };
-        if order.carried < due {
-            tracing::warn!(run = %key.run, rank = %key.rank, ?due, "its step does not answer a stop");
-            order.carried = due;
+        if order.carried >= due {
+            return;
         }
+        tracing::warn!(run = %key.run, rank = %key.rank, ?due, "its step does not answer a stop");
+        order.carried = due;
         let signal = match due {
             Carried::Kill => SignalNumber::KILL,
             Carried::Signal | Carried::Nothing => SignalNumber::TERM,
@@ -126,7 +130,5 @@ impl Supervisor {
                 let _ = pidfd::signal(&fd, signal);
             }
         }
-        let next = if due == Carried::Kill { now + ANSWER_LIMIT } else { order.kill_at };
-        self.timers.set(next, Timer::StopCheck(key));
     }
 }
