@@ -70,7 +70,7 @@ pub(super) async fn logs(args: &LogsArgs, context: &Context) -> anyhow::Result<u
     }
     readers.shutdown().await;
     drop(gone);
-    printer.drain();
+    printer.drain().await;
     Ok(worst.code())
 }
 

@@ -6,9 +6,8 @@ use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 /// Buffers that wait for a thread: some 64 KiB each where there is much to write.
 const BUFFERS_DEPTH: usize = 32;
@@ -33,7 +32,7 @@ impl Sinks {
 /// The threads.
 #[derive(Debug)]
 pub(crate) struct Printer {
-    threads: Vec<JoinHandle<()>>,
+    ended: [oneshot::Receiver<()>; 2],
 }
 
 impl Printer {
@@ -46,17 +45,20 @@ impl Printer {
         // Not `io::stdout()`: its buffer looks for line ends in what is whole lines already.
         let out = File::from(io::stdout().as_fd().try_clone_to_owned()?);
         let err = File::from(io::stderr().as_fd().try_clone_to_owned()?);
-        let (stdout, out_thread) = start("stdout", out, gone.clone())?;
-        let (stderr, err_thread) = start("stderr", err, Arc::default())?;
-        let printer = Self { threads: vec![out_thread, err_thread] };
+        let (stdout, out_ended) = start("stdout", out, gone.clone())?;
+        let (stderr, err_ended) = start("stderr", err, Arc::default())?;
+        let printer = Self { ended: [out_ended, err_ended] };
         Ok((printer, Sinks { stdout, stderr, gone }))
     }
 
     /// Waits until everything is written. Every [`Sinks`] must be dropped before.
-    pub(crate) fn drain(self) {
-        for thread in self.threads {
+    ///
+    /// # Cancel safety
+    /// Safe to drop: the threads go on writing until the process ends.
+    pub(crate) async fn drain(self) {
+        for ended in self.ended {
             // A thread that panicked has nothing more to write.
-            let _ = thread.join();
+            let _ = ended.await;
         }
     }
 }
@@ -65,12 +67,15 @@ fn start(
     name: &str,
     file: File,
     gone: Arc<AtomicBool>,
-) -> io::Result<(mpsc::Sender<Vec<u8>>, JoinHandle<()>)> {
+) -> io::Result<(mpsc::Sender<Vec<u8>>, oneshot::Receiver<()>)> {
     let (sender, receiver) = mpsc::channel(BUFFERS_DEPTH);
-    let thread = std::thread::Builder::new()
-        .name(name.to_owned())
-        .spawn(move || write_all(receiver, file, &gone))?;
-    Ok((sender, thread))
+    let (end, ended) = oneshot::channel();
+    std::thread::Builder::new().name(name.to_owned()).spawn(move || {
+        write_all(receiver, file, &gone);
+        // Nobody may be waiting any more.
+        let _ = end.send(());
+    })?;
+    Ok((sender, ended))
 }
 
 fn write_all(mut buffers: mpsc::Receiver<Vec<u8>>, mut file: File, gone: &AtomicBool) {

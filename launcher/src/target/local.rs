@@ -7,6 +7,7 @@ use std::ffi::OsStr;
 use std::fs::{File, TryLockError};
 use std::io::{self, Read};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -164,7 +165,8 @@ fn is_absent(error: &io::Error) -> bool {
 /// Starts noded with nothing of ours but the writing end of a pipe; gives the reading end.
 fn spawn(program: &Path, uid: u32) -> io::Result<io::PipeReader> {
     let (reader, writer) = io::pipe()?;
-    // noded finds the descriptor by its number; it leaves our session and closes the rest itself.
+    // noded finds the descriptor by its number. It gets a group of its own, so that a Ctrl-C at
+    // our terminal is not its own; the rest of what is ours it closes itself.
     fcntl_setfd(&writer, FdFlags::empty())?;
     let mut command = Command::new(program);
     command
@@ -173,7 +175,8 @@ fn spawn(program: &Path, uid: u32) -> io::Result<io::PipeReader> {
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
-        .current_dir("/");
+        .current_dir("/")
+        .process_group(0);
     if uid == 0 {
         command.arg("--allow-root");
     }
