@@ -187,15 +187,25 @@ impl Bulk for BulkService {
         let pipe = answer.await.map_err(|_| ending())?;
         let pipe = pipe.ok_or_else(|| Status::failed_precondition("its input is not open"))?;
         let pipe = nonblocking(pipe).map_err(|e| Status::internal(e.to_string()))?;
-        let mut written = 0;
-        let mut next = Some(first);
-        while let Some(chunk) = next {
-            written += write_all(&pipe, &chunk.data).await?;
-            next = chunks.message().await?;
-        }
+        let written = forward(&pipe, first, chunks).await;
+        // However it ended, nothing more comes: an agent that reads to the end must see it.
         self.inbox.send(Input::StdinClosed(key)).await.map_err(|_| ending())?;
-        Ok(Response::new(v1::StdinReply { written }))
+        Ok(Response::new(v1::StdinReply { written: written? }))
     }
+}
+
+async fn forward(
+    pipe: &tokio::io::unix::AsyncFd<OwnedFd>,
+    first: v1::StdinChunk,
+    mut chunks: Streaming<v1::StdinChunk>,
+) -> Result<u64, Status> {
+    let mut written = 0;
+    let mut next = Some(first);
+    while let Some(chunk) = next {
+        written += write_all(pipe, &chunk.data).await?;
+        next = chunks.message().await?;
+    }
+    Ok(written)
 }
 
 fn nonblocking(pipe: OwnedFd) -> io::Result<tokio::io::unix::AsyncFd<OwnedFd>> {
