@@ -187,10 +187,16 @@ impl Bulk for BulkService {
         let pipe = answer.await.map_err(|_| ending())?;
         let pipe = pipe.ok_or_else(|| Status::failed_precondition("its input is not open"))?;
         let pipe = nonblocking(pipe).map_err(|e| Status::internal(e.to_string()))?;
-        let written = forward(&pipe, first, chunks).await;
-        // However it ended, nothing more comes: an agent that reads to the end must see it.
-        self.inbox.send(Input::StdinClosed(key)).await.map_err(|_| ending())?;
-        Ok(Response::new(v1::StdinReply { written: written? }))
+        let inbox = self.inbox.clone();
+        // In a task of its own: this future is dropped when the head goes away, and however the
+        // stream ends, an agent that reads to the end of its input must see it.
+        let task = self.readers.spawn(async move {
+            let written = forward(&pipe, first, chunks).await;
+            let _ = inbox.send(Input::StdinClosed(key)).await;
+            written
+        });
+        let written = task.await.map_err(|_| ending())??;
+        Ok(Response::new(v1::StdinReply { written }))
     }
 }
 
