@@ -1,6 +1,8 @@
 //! `head.sock`: what a running head answers to other shells of its user, and their side of it.
 
+use std::fs;
 use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -69,6 +71,8 @@ pub(crate) fn serve(
     asks: mpsc::Sender<Ask>,
 ) -> io::Result<impl Future<Output = ()> + Send + use<>> {
     let listener = UnixListener::bind(socket)?;
+    // Its folder is closed to others already; peers are asked for their uid as well.
+    fs::set_permissions(socket, fs::Permissions::from_mode(0o600))?;
     let ours = move |stream: &UnixStream| stream.peer_cred().is_ok_and(|c| c.uid() == uid);
     let incoming =
         UnixListenerStream::new(listener).filter(move |stream| stream.as_ref().map_or(true, &ours));
