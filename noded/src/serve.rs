@@ -17,6 +17,7 @@ use crate::cli::Serve;
 use crate::facts::HostFacts;
 use crate::ledger::{Ledger, LedgerError};
 use crate::msg::Restart;
+use crate::os::fork::close_all_but;
 use crate::os::{limits, seqpacket, signals};
 use crate::service::{
     BulkSettings, ControlService, Tls, serve_control, spawn_bulk_thread, tcp_listener,
@@ -93,6 +94,12 @@ fn io_error(action: impl Into<String>) -> impl FnOnce(io::Error) -> ServeError {
 /// # Errors
 /// When something that is needed cannot be had; nothing is left half-started then.
 pub fn serve(options: &Serve) -> Result<(), ServeError> {
+    // Nothing is open yet but what was inherited, and none of that is ours.
+    close_all_but(&mut options.ready_fd.into_iter().collect::<Vec<_>>());
+    if options.on_demand {
+        // Away from the terminal of whoever happened to need it. EPERM: already a leader.
+        let _ = rustix::process::setsid();
+    }
     // A spawner that starts noded again has its signals blocked.
     signals::unblock_all().map_err(io_error("unblock signals"))?;
     let uid = rustix::process::geteuid().as_raw();
