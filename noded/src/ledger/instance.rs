@@ -3,13 +3,13 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use a2arun_core::ids::{Generation, RequestId};
 use a2arun_core::launch::Readiness;
 use a2arun_core::machine::instance::Rules;
-use a2arun_core::outcome::ExitRecord;
+use a2arun_core::outcome::{ExitRecord, WaitStatus};
 use a2arun_core::record::{self, Kind};
 use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags};
 use serde::Serialize;
@@ -173,6 +173,16 @@ impl InstanceDir {
         self.write(Kind::Spawn, "spawn", spawn)
     }
 
+    /// How the leader ended, where its tree had to be waited for.
+    pub fn leader(&self) -> Option<WaitStatus> {
+        self.read(Kind::Exit, "leader").ok().flatten()
+    }
+
+    /// Writes how the leader ended, before anything else is waited for.
+    pub fn write_leader(&self, status: WaitStatus) -> Result<(), LedgerError> {
+        self.write(Kind::Exit, "leader", &status)
+    }
+
     /// The exit record, if there is one.
     pub fn exit(&self) -> Result<Option<ExitRecord>, LedgerError> {
         self.read(Kind::Exit, "exit")
@@ -211,8 +221,8 @@ impl InstanceDir {
             .unwrap_or(0)
     }
 
-    /// Duplicates the lock's descriptor: the lock is held until every copy is closed.
-    pub fn as_lock(&self) -> impl AsFd + '_ {
+    /// The folder's descriptor, which holds its lock until every copy is closed.
+    pub fn as_fd(&self) -> BorrowedFd<'_> {
         self.dir.as_fd()
     }
 }

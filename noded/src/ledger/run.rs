@@ -61,6 +61,10 @@ impl Ledger {
             Err(e) => return Err(io("make folder", &dir, e)),
         }
         let path = dir.join("run");
+        match fs::remove_file(dir.join("ended")) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(io("remove", &dir, e)),
+            Ok(()) | Err(_) => {}
+        }
         let bytes = record::encode(Kind::Run, run)
             .map_err(|source| LedgerError::Record { path: path.clone(), source })?;
         let aside = dir.join(".run");

@@ -29,6 +29,9 @@ pub struct Plan<'a> {
     pub umask: Option<u32>,
     /// The soft and hard limit of descriptors to go back to.
     pub nofile: Option<(u64, u64)>,
+    /// The folder in which the record of this process is, and the record's name. A process that
+    /// is left alone at its gate takes the record back: it never ran.
+    pub record: (BorrowedFd<'a>, CString),
     /// Becomes descriptor 0.
     pub stdin: BorrowedFd<'a>,
     /// Becomes descriptor 1.
@@ -83,6 +86,8 @@ struct RawPlan {
     gate: c_int,
     gate_writer: c_int,
     result: c_int,
+    record_dir: c_int,
+    record_name: *const c_char,
 }
 
 #[derive(Debug)]
@@ -109,8 +114,8 @@ impl Stack {
 
 impl Drop for Stack {
     fn drop(&mut self) {
-        // SAFETY: mapped by `new` with this length; `Gated` is dropped only once the child has
-        // exec'ed or ended, so nobody runs on it.
+        // SAFETY: mapped by `new` with this length; `open` and `abandon`, which consume `Gated`,
+        // return only once the child has exec'ed or ended, so nobody runs on it.
         unsafe { libc::munmap(self.base, STACK_BYTES) };
     }
 }
@@ -140,6 +145,8 @@ pub fn gated(plan: &Plan<'_>) -> io::Result<Gated> {
         gate: gate_reader.as_raw_fd(),
         gate_writer: gate.as_raw_fd(),
         result: result_writer.as_raw_fd(),
+        record_dir: plan.record.0.as_raw_fd(),
+        record_name: plan.record.1.as_ptr(),
     });
     let mut pidfd: c_int = -1;
     let flags = libc::CLONE_VM | libc::CLONE_PIDFD | libc::SIGCHLD;
@@ -160,6 +167,14 @@ pub fn gated(plan: &Plan<'_>) -> io::Result<Gated> {
 }
 
 impl Gated {
+    /// Ends the process before it has run.
+    pub fn abandon(self) {
+        let Self { pidfd, gate, _stack: stack, _raw: raw, .. } = self;
+        drop(gate);
+        wait_for_end(&pidfd);
+        drop((stack, raw));
+    }
+
     /// Lets the process go on, and waits until it has exec'ed or failed to.
     pub fn open(self) -> Result<(i32, OwnedFd), ExecFailure> {
         let prepare = |error| ExecFailure { stage: Stage::Prepare, error };
@@ -176,6 +191,7 @@ impl Gated {
             // Close-on-exec has closed the writer: the agent runs, on memory of its own.
             return Ok((self.pid, self.pidfd));
         }
+        wait_for_end(&self.pidfd);
         let stage = match failure[0] {
             b'w' => Stage::Workdir,
             b'e' => Stage::Exec,
@@ -184,6 +200,13 @@ impl Gated {
         let errno = i32::from_ne_bytes([failure[4], failure[5], failure[6], failure[7]]);
         Err(ExecFailure { stage, error: io::Error::from_raw_os_error(errno) })
     }
+}
+
+/// Waits until the child runs no more on the memory that it shares with this process.
+fn wait_for_end(pidfd: &OwnedFd) {
+    use rustix::event::{PollFd, PollFlags, poll};
+    let mut fds = [PollFd::new(pidfd, PollFlags::IN)];
+    while matches!(poll(&mut fds, None), Err(rustix::io::Errno::INTR)) {}
 }
 
 /// The child's whole life between clone and exec. Only system calls from here on.
@@ -197,6 +220,8 @@ extern "C" fn child(argument: *mut c_void) -> c_int {
         let mut byte = 0u8;
         // 0: the step died before it could write down that this process exists.
         if libc::read(plan.gate, (&raw mut byte).cast(), 1) != 1 {
+            // It still holds the folder's lock, so nobody has looked yet.
+            libc::unlinkat(plan.record_dir, plan.record_name, 0);
             libc::_exit(127);
         }
         libc::setsid();

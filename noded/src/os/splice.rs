@@ -46,21 +46,41 @@ pub fn discard(pipe: impl AsFd, null: impl AsFd) -> io::Result<Turn> {
     }
 }
 
+/// A turn that could not be written whole.
+#[derive(Debug)]
+pub struct CopyError {
+    /// Bytes that have left the pipe and reached no file.
+    pub lost: usize,
+    /// Why.
+    pub error: io::Error,
+}
+
 /// For filesystems that cannot splice: read, then write all. A kill in between can lose a turn.
-pub fn copy_to_file(pipe: impl AsFd, file: impl AsFd, offset: &mut u64) -> io::Result<Turn> {
+///
+/// # Errors
+/// With how many bytes were read and could not be written.
+pub fn copy_to_file(pipe: impl AsFd, file: impl AsFd, offset: &mut u64) -> Result<Turn, CopyError> {
     let mut buffer = [0u8; TURN_BYTES];
     let read = match rustix::io::read(&pipe, &mut buffer) {
         Ok(0) => return Ok(Turn::End),
         Ok(read) => read,
         Err(rustix::io::Errno::AGAIN) => return Ok(Turn::Empty),
         Err(rustix::io::Errno::INTR) => return Ok(Turn::Moved(0)),
-        Err(e) => return Err(e.into()),
+        Err(e) => return Err(CopyError { lost: 0, error: e.into() }),
     };
     let mut written = 0;
     while written < read {
-        let n = rustix::io::pwrite(&file, &buffer[written..read], *offset)?;
-        written += n;
-        *offset += n as u64;
+        match rustix::io::pwrite(&file, &buffer[written..read], *offset) {
+            Ok(n) => {
+                written += n;
+                *offset += n as u64;
+            }
+            Err(rustix::io::Errno::INTR) => {}
+            Err(error) => {
+                let error = io::Error::from(error);
+                return Err(CopyError { lost: read - written, error });
+            }
+        }
     }
     Ok(Turn::Moved(read))
 }

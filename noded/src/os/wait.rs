@@ -52,6 +52,21 @@ pub fn reap_any() -> io::Result<Reap> {
     }
 }
 
+/// Reaps this child, which has ended.
+pub fn reap_one(pid: i32) -> io::Result<WaitStatus> {
+    let mut raw: libc::c_int = 0;
+    loop {
+        // SAFETY: `raw` is a live, writable int.
+        if unsafe { libc::waitpid(pid, &raw mut raw, 0) } == pid {
+            return Ok(WaitStatus::from_raw(raw));
+        }
+        let error = io::Error::last_os_error();
+        if error.raw_os_error() != Some(libc::EINTR) {
+            return Err(error);
+        }
+    }
+}
+
 /// Whether there is any child, alive or not yet reaped.
 pub fn has_child() -> bool {
     let mut info = std::mem::MaybeUninit::<libc::siginfo_t>::zeroed();

@@ -20,6 +20,8 @@ pub(super) struct Pump {
     mode: Mode,
     dropped: u64,
     announced: bool,
+    /// The disk was full when it was tried last.
+    full: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,6 +60,7 @@ impl Pump {
             mode: Mode::Splice,
             dropped: 0,
             announced: false,
+            full: false,
         }
     }
 
@@ -103,12 +106,20 @@ impl Pump {
             }
             let turn = match (&self.file, self.mode) {
                 (Some(file), Mode::Splice) => splice::pipe_to_file(pipe, file, &mut self.offset),
-                (Some(file), Mode::Copy) => splice::copy_to_file(pipe, file, &mut self.offset),
+                (Some(file), Mode::Copy) => match nothing_yet(pipe) {
+                    // The pipe blocks a reader; splice(2) is told not to.
+                    Some(true) => Ok(Turn::End),
+                    Some(false) => Ok(Turn::Empty),
+                    None => splice::copy_to_file(pipe, file, &mut self.offset).map_err(|e| {
+                        self.dropped += e.lost as u64;
+                        e.error
+                    }),
+                },
                 (_, Mode::Drop) | (None, _) => splice::discard(pipe, null),
             };
             match turn {
                 Ok(Turn::Moved(bytes)) if self.mode == Mode::Drop => self.dropped += bytes as u64,
-                Ok(Turn::Moved(_)) => {}
+                Ok(Turn::Moved(_)) => self.full = false,
                 Ok(Turn::Empty) => break,
                 Ok(Turn::End) => {
                     self.pipe = None;
@@ -125,6 +136,10 @@ impl Pump {
 
     fn full(&mut self, error: io::Error) -> Pumped {
         self.mode = Mode::Drop;
+        if std::mem::replace(&mut self.full, true) {
+            // Tried again in vain: that was said already.
+            return Pumped::Some(0);
+        }
         Pumped::DiskFull(error)
     }
 

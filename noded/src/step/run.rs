@@ -48,6 +48,8 @@ pub(super) struct Step {
     pub spawned: Spawned,
     /// Ready with exec, without a probe.
     pub ready_at_exec: bool,
+    /// How the agent ended, where that was before this step came.
+    pub ended: Option<WaitStatus>,
     /// Standard output.
     pub out: Pump,
     /// Standard error.
@@ -105,6 +107,12 @@ pub(super) fn run(step: Step) -> i32 {
     if this.step.link.socket().is_none() {
         this.lost();
     }
+    if let Some(status) = this.step.ended {
+        // What noded knew of it first: whether it was ready, and whether it was asked to stop.
+        this.hear();
+        this.fold(Event::ChildExited(status));
+        this.sweep_at = Some(this.now());
+    }
     loop {
         if let Some(code) = this.finished {
             return code;
@@ -139,18 +147,23 @@ impl Loop {
     fn turn(&mut self, children: &mut SignalFd) -> bool {
         let timeout = self.next_timer().map(|at| at.saturating_sub(self.now()));
         let Some(ready) = self.wait(children, timeout) else { return false };
+        let mut called = false;
         for source in ready {
             match source {
                 Source::Children => signals::drain(children),
                 Source::Leader => self.leader_ended_at = Some(self.now()),
                 Source::Out | Source::Err => {}
-                Source::Noded => self.hear(),
+                Source::Noded => called = true,
                 Source::Verdicts => {}
             }
         }
         // Output first: what an agent said before it ended is on disk before its end is known.
         self.pump();
+        // Then its end: a stop that comes in the same moment did not cause it.
         self.reap();
+        if called && self.finished.is_none() {
+            self.hear();
+        }
         self.elapse();
         true
     }
@@ -158,8 +171,12 @@ impl Loop {
     fn wait(&self, children: &SignalFd, timeout: Option<Duration>) -> Option<Vec<Source>> {
         let step = &self.step;
         let unreaped = !step.leader.reaped;
-        let leader =
-            (self.leader_ended_at.is_none() && unreaped).then(|| step.leader.pidfd.as_fd());
+        let leader = step
+            .leader
+            .pidfd
+            .as_ref()
+            .filter(|_| self.leader_ended_at.is_none() && unreaped)
+            .map(AsFd::as_fd);
         let verdicts = step.verdicts.as_ref().filter(|_| unreaped).map(AsFd::as_fd);
         let sources: Vec<(Source, BorrowedFd<'_>)> = [
             (Source::Children, Some(children.as_fd())),
@@ -270,6 +287,13 @@ impl Loop {
                     self.step.leader.reaped = true;
                     self.leader_ended_at = Some(self.now());
                     self.max_rss_bytes = Some(reaped.max_rss_bytes);
+                    if has_child() {
+                        // Nobody can ask the kernel again; should this step die while it waits
+                        // for the rest of the tree, the next one reads it.
+                        if let Err(error) = self.step.dir.write_leader(reaped.status) {
+                            super::complain(&self.step.key, &error);
+                        }
+                    }
                     self.fold(Event::ChildExited(reaped.status));
                     self.note_pipes();
                 }
@@ -302,7 +326,7 @@ impl Loop {
         let verdict = self.step.verdicts.as_ref().and_then(|socket| read_verdict(socket.as_fd()));
         let status = verdict
             .map(|v| v.status)
-            .or_else(|| pidfd::exit_status(&self.step.leader.pidfd))
+            .or_else(|| self.step.leader.pidfd.as_ref().and_then(pidfd::exit_status))
             .or_else(|| (self.now() >= ended + VERDICT_LIMIT).then_some(WaitStatus::Unknown));
         match status {
             Some(status) => {
@@ -348,12 +372,10 @@ impl Loop {
     fn give_up(&mut self) {
         self.step.out.give_up();
         self.step.err.give_up();
-        let ended = Ended {
-            reason: a2arun_core::outcome::ExitReason::GraceKilled,
-            status: None,
-            cause: self.stopping,
-        };
-        self.finish(ended, Proof::Survivors);
+        if let State::Stopping(stopping) = &self.state {
+            let ended = instance::end_with_survivors(&self.step.rules, stopping);
+            self.finish(ended, Proof::Survivors);
+        }
     }
 
     fn hear(&mut self) {
@@ -401,7 +423,7 @@ impl Loop {
         // A pipe at its end has no descriptor any more; /dev/null reads as ended, too.
         let null = step.null.as_fd();
         let mut fds = vec![
-            step.leader.pidfd.as_fd(),
+            step.leader.pidfd.as_ref().map_or(null, AsFd::as_fd),
             step.out.pipe().unwrap_or(null),
             step.err.pipe().unwrap_or(null),
         ];
@@ -450,7 +472,10 @@ impl Loop {
                 self.sweep_at = Some(self.now() + SWEEP);
             }
             Effect::SetTimer(at) => self.timer = Some(at),
-            Effect::SetOrphanTimer(at) => self.orphan = Some(at),
+            // A contact that is lost before its welcome does not begin the limit anew.
+            Effect::SetOrphanTimer(at) => {
+                self.orphan.get_or_insert(at);
+            }
             Effect::ClearOrphanTimer => self.orphan = None,
             Effect::Finish(ended) => {
                 let proof = if self.is_adopted() { Proof::Weak } else { Proof::Reaped };

@@ -8,13 +8,13 @@ use std::path::{Path, PathBuf};
 use a2arun_core::ids::Incarnation;
 use a2arun_core::launch::{InstanceLaunch, ReadinessCheck, Template};
 use a2arun_core::machine::instance::Rules;
-use a2arun_core::outcome::{ExitReason, ExitRecord, Proof};
+use a2arun_core::outcome::{ExitReason, ExitRecord, Proof, WaitStatus};
 use jiff::Timestamp;
 
 use super::link::{Incoming, Link};
 use super::output::Pump;
 use super::run::Step;
-use super::tree::{Leader, Members};
+use super::tree::{Leader, Members, mark};
 use super::{StepFds, Task, program};
 use crate::ledger::{InstanceDir, LedgerError, LogFile, SpawnRecord};
 use crate::msg::{Spawned, StepCommand, StepMessage, environment};
@@ -54,6 +54,8 @@ pub(super) fn start(task: &Task<'_>, mut fds: StepFds) -> Result<Started, StartE
         Ok(record) => record,
         Err(error @ LedgerError::Record { .. }) => {
             super::complain(&task.key(), &error);
+            // Nobody knows its process: whatever carries its mark is ended, as nobody could stop it.
+            super::tree::end_marked(&dir);
             return Ok(report_unknown(&dir, &mut link, "its spawn record is torn"));
         }
         Err(error) => return Err(error.into()),
@@ -83,6 +85,8 @@ fn report_unknown(dir: &InstanceDir, link: &mut Link, why: &str) -> Started {
     let mut exit = ExitRecord::spawn_failed(why.to_owned(), Timestamp::now());
     exit.reason = ExitReason::Unknown;
     exit.proof = Proof::Weak;
+    exit.stdout_bytes = dir.log_size(LogFile::Out, 1);
+    exit.stderr_bytes = dir.log_size(LogFile::Err, 1);
     report(dir, link, exit)
 }
 
@@ -103,14 +107,21 @@ fn adopt(
         Err(error) => tracing_free_warning(dir.path(), &error),
     }
     let spawned = Spawned { adopted: true, ..record.spawned.clone() };
-    let pidfd = match open_same(&spawned, &record.boot_id) {
-        Some(pidfd) => pidfd,
-        None => return Ok(ended_unseen(&dir, &mut link, &record, &mut fds)),
-    };
-    link.send(&StepMessage::Spawned(spawned.clone()), &[pidfd.as_fd()]);
+    let pidfd = open_same(&spawned, &record.boot_id);
+    let fd: Vec<_> = pidfd.iter().map(AsFd::as_fd).collect();
+    link.send(&StepMessage::Spawned(spawned.clone()), &fd);
     link.send(&StepMessage::Running, &[]);
-    let leader = Leader { pid: spawned.pid, pidfd, reaped: false };
-    let members = Members::Marked(format!("A2ARUN_RUN_DIR={}", dir.path().display()));
+    // It ended while no step was there, and was reaped. Its tree may not have.
+    let ended = pidfd.is_none().then(|| {
+        dir.leader()
+            .or_else(|| {
+                let verdict = fds.verdicts.as_ref().map(AsFd::as_fd);
+                verdict.and_then(super::run::read_verdict).map(|v| v.status)
+            })
+            .unwrap_or(WaitStatus::Unknown)
+    });
+    let leader = Leader { pid: spawned.pid, reaped: pidfd.is_none(), pidfd };
+    let members = Members::Marked(mark(dir.path()));
     let incarnation = spawned.incarnation.0;
     let null = fds.null.take().ok_or(StartError::Descriptor("/dev/null"))?;
     Ok(Started::Running(Box::new(Step {
@@ -119,6 +130,7 @@ fn adopt(
         err: Pump::new(&dir, LogFile::Err, incarnation, fds.err_reader.take()),
         ready_at_exec: matches!(record.readiness.check, ReadinessCheck::Alive),
         rules: record.rules,
+        ended,
         dir,
         link,
         leader,
@@ -139,48 +151,6 @@ fn open_same(spawned: &Spawned, boot_id: &str) -> Option<OwnedFd> {
     let fd = pidfd::open(spawned.pid).ok()?;
     let identity = proc::identity(spawned.pid).ok()?;
     (identity.start_ticks == spawned.start_ticks).then_some(fd)
-}
-
-/// The agent ended while no step was there, and was reaped. The spawner may know how.
-fn ended_unseen(
-    dir: &InstanceDir,
-    link: &mut Link,
-    record: &SpawnRecord,
-    fds: &mut StepFds,
-) -> Started {
-    use a2arun_core::outcome::WaitStatus;
-    let incarnation = record.spawned.incarnation.0;
-    let mut out = Pump::new(dir, LogFile::Out, incarnation, fds.out_reader.take());
-    let mut err = Pump::new(dir, LogFile::Err, incarnation, fds.err_reader.take());
-    if let Some(null) = &fds.null {
-        for pump in [&mut out, &mut err] {
-            while matches!(pump.pump(dir, null.as_fd()), super::output::Pumped::Some(1..)) {}
-        }
-    }
-    let status = fds
-        .verdicts
-        .as_ref()
-        .and_then(|socket| super::run::read_verdict(socket.as_fd()))
-        .map_or(WaitStatus::Unknown, |verdict| verdict.status);
-    let (reason, code, signal) = match status {
-        WaitStatus::Exited(0) => (ExitReason::Completed, Some(0), None),
-        WaitStatus::Exited(code) => (ExitReason::Failed, Some(code), None),
-        WaitStatus::Signaled(signal) => (ExitReason::Signaled, None, Some(signal)),
-        WaitStatus::Unknown => (ExitReason::Unknown, None, None),
-    };
-    let exit = ExitRecord {
-        reason,
-        code,
-        signal,
-        started: Some(record.spawned.at),
-        detail: Some("it ended while no step was there".to_owned()),
-        stdout_bytes: out.written(),
-        stderr_bytes: err.written(),
-        dropped_bytes: out.dropped() + err.dropped(),
-        proof: Proof::Weak,
-        ..ExitRecord::spawn_failed(String::new(), Timestamp::now())
-    };
-    report(dir, link, exit)
 }
 
 /// Makes the agent's process, writes it down, lets noded hold it, and opens the gate.
@@ -238,6 +208,7 @@ fn spawn(
         env: env.iter().map(|(name, value)| c_string(&format!("{name}={value}"))).collect(),
         workdir: c_string(&workdir.to_string_lossy()),
         umask: template.umask,
+        record: (dir.as_fd(), c_string("spawn")),
         nofile: task.nofile.map(|n| (n.soft, n.hard)),
         stdin: stdin.as_ref().map_or(null.as_fd(), AsFd::as_fd),
         stdout: out_writer.as_fd(),
@@ -269,8 +240,7 @@ fn spawn(
         port: launch.port,
     };
     if let Err(error) = dir.write_spawn(&record) {
-        // Not opened, the gate closes with the drop and the process ends unseen.
-        drop(gated);
+        gated.abandon();
         let cause = std::error::Error::source(&error).map_or(String::new(), |s| format!(": {s}"));
         let message = format!("cannot keep its record: {error}{cause}");
         return Ok(report(&dir, &mut link, failed(126, message)));
@@ -293,9 +263,10 @@ fn spawn(
         err: Pump::new(&dir, LogFile::Err, incarnation.0, fds.err_reader.take()),
         ready_at_exec: matches!(template.readiness.check, ReadinessCheck::Alive),
         rules,
+        ended: None,
         dir,
         link,
-        leader: Leader { pid, pidfd, reaped: false },
+        leader: Leader { pid, pidfd: Some(pidfd), reaped: false },
         members: Members::BelowUs,
         spawned,
         stdin: fds.in_writer.take(),

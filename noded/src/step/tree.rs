@@ -2,10 +2,12 @@
 //! trusting a bare pid.
 
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
 
 use a2arun_core::launch::SignalNumber;
 use a2arun_core::outcome::Survivor;
 
+use crate::ledger::InstanceDir;
 use crate::os::{pidfd, proc};
 
 /// How the members of the tree are known.
@@ -22,8 +24,8 @@ pub(super) enum Members {
 pub(super) struct Leader {
     /// Its pid: pinned until it is reaped, and then not used any more.
     pub pid: i32,
-    /// The same as a descriptor.
-    pub pidfd: OwnedFd,
+    /// The same as a descriptor; `None` where it was gone before this step came.
+    pub pidfd: Option<OwnedFd>,
     /// Whether it was reaped.
     pub reaped: bool,
 }
@@ -63,8 +65,8 @@ impl Members {
         let group_pinned = matches!(self, Self::BelowUs) && !leader.reaped;
         if group_pinned {
             let _ = pidfd::signal_group(leader.pid, signal);
-        } else if !leader.reaped {
-            let _ = pidfd::signal(leader.pidfd.as_fd(), signal);
+        } else if let (false, Some(pidfd)) = (leader.reaped, &leader.pidfd) {
+            let _ = pidfd::signal(pidfd.as_fd(), signal);
         }
         for pid in self.pids() {
             if pid == leader.pid && !leader.reaped {
@@ -92,6 +94,21 @@ impl Members {
     /// Whether anybody is left, for members that are known by their mark.
     pub(super) fn is_empty(&self) -> bool {
         self.survivors().is_empty()
+    }
+}
+
+/// The variable that every process of an instance was started with.
+pub(super) fn mark(instance_dir: &Path) -> String {
+    format!("A2ARUN_RUN_DIR={}", instance_dir.display())
+}
+
+/// Ends every process that carries an instance's mark.
+pub(super) fn end_marked(dir: &InstanceDir) {
+    let members = Members::Marked(mark(dir.path()));
+    for pid in members.pids() {
+        if let Some(fd) = members.open(pid) {
+            let _ = pidfd::signal(&fd, SignalNumber::KILL);
+        }
     }
 }
 

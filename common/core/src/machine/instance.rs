@@ -308,10 +308,15 @@ fn hasten(
     now: Now,
 ) -> (State, Vec<Effect>) {
     let mut next = stopping.clone();
-    let mut effects = Vec::new();
+    // Said again even if it is known: whoever asks waits to hear that somebody is at it.
+    let mut effects = vec![Effect::ReportStopping(cause)];
     // The leader may have ended by itself; what is asked of the rest is no cause of that.
     if next.status.is_none() && next.cause.is_none() {
         next.cause = Some(cause);
+    }
+    if matches!(next.tree, Tree::Gone(_)) {
+        // Nobody is left to be hastened; only a leaked pipe is waited for.
+        return (State::Stopping(next), effects);
     }
     next.kill_at = next.kill_at.min(now + grace.unwrap_or(rules.stop.grace));
     if next.kill_at <= now && !next.killed {
@@ -343,6 +348,15 @@ fn settle(rules: &Rules, next: Stopping, now: Now) -> (State, Vec<Effect>) {
     let ended =
         Ended { reason: reason(rules, &next, status), status: Some(status), cause: next.cause };
     (State::Exited(ended), vec![Effect::Finish(ended)])
+}
+
+/// The end of an instance of which something is left that cannot be killed.
+pub fn end_with_survivors(rules: &Rules, stopping: &Stopping) -> Ended {
+    let (reason, status) = match stopping.status {
+        Some(status) => (reason(rules, stopping, status), Some(status)),
+        None => (ExitReason::GraceKilled, None),
+    };
+    Ended { reason, status, cause: stopping.cause }
 }
 
 fn reason(rules: &Rules, stopping: &Stopping, status: WaitStatus) -> ExitReason {
