@@ -114,6 +114,8 @@ pub enum SpawnerCommand {
     /// Descriptors to keep for an instance whose step another spawner started: the reading ends
     /// of its output.
     Guard(InstanceKey),
+    /// The instance is over: nothing needs to be kept for it.
+    Forget(InstanceKey),
     /// noded ends on purpose: do not start it again, end when no step is left.
     Bye,
 }

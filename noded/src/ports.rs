@@ -60,12 +60,13 @@ pub struct Range {
 pub struct Reservations {
     held: HashMap<InstanceKey, Vec<OwnedFd>>,
     next: u16,
-    avoid: Option<Range>,
+    /// The kernel's own: for outgoing connections, and reserved by the administrator.
+    avoid: Vec<Range>,
 }
 
 impl Default for Reservations {
     fn default() -> Self {
-        Self { held: HashMap::new(), next: 0, avoid: ephemeral_range() }
+        Self { held: HashMap::new(), next: 0, avoid: kernel_ranges() }
     }
 }
 
@@ -79,6 +80,10 @@ impl Reservations {
         wanted: Vec<Wanted>,
     ) -> Result<Vec<Held>, Vec<Conflict>> {
         let address = address.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+        // A request that is asked again must not meet what it got the first time.
+        let again =
+            |held: &InstanceKey| held.run == *run && wanted.iter().any(|w| w.rank == held.rank);
+        self.held.retain(|key, _| !again(key));
         let mut got = Vec::new();
         let mut conflicts = Vec::new();
         for want in wanted {
@@ -113,7 +118,7 @@ impl Reservations {
         for step in 0..count {
             let offset = u16::try_from((seed + step) % count).unwrap_or(0);
             let port = range.first + offset;
-            if self.avoid.is_some_and(|a| (a.first..=a.last).contains(&port)) {
+            if port == 0 || self.avoid.iter().any(|a| (a.first..=a.last).contains(&port)) {
                 continue;
             }
             // Without SO_REUSEADDR: free of listeners, of other reservations, of old connections.
@@ -154,6 +159,11 @@ fn fixed(address: IpAddr, port: u16) -> Result<(u16, OwnedFd), String> {
         .map_err(|error| holder(port).unwrap_or_else(|| error.to_string()))
 }
 
+/// Holds a port that was reserved before, if it is still free.
+pub fn hold_again(port: u16) -> Option<OwnedFd> {
+    bind_port(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port, false).ok()
+}
+
 fn bind_port(address: IpAddr, port: u16, reuse: bool) -> std::io::Result<OwnedFd> {
     let family = match address {
         IpAddr::V4(_) => AddressFamily::INET,
@@ -178,13 +188,19 @@ pub fn holder(port: u16) -> Option<String> {
     })
 }
 
-/// The kernel's own range for outgoing connections (ip(7), `ip_local_port_range`).
-fn ephemeral_range() -> Option<Range> {
-    let text = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").ok()?;
-    let mut words = text.split_ascii_whitespace();
-    let first = words.next()?.parse().ok()?;
-    let last = words.next()?.parse().ok()?;
-    Some(Range { first, last })
+/// The kernel's range for outgoing connections, and what the administrator keeps free
+/// (ip-sysctl: `ip_local_port_range`, `ip_local_reserved_ports`).
+fn kernel_ranges() -> Vec<Range> {
+    let read = |name| std::fs::read_to_string(format!("/proc/sys/net/ipv4/{name}"));
+    let outgoing = read("ip_local_port_range").unwrap_or_default();
+    let mut words = outgoing.split_ascii_whitespace().filter_map(|w| w.parse().ok());
+    let outgoing = words.next().zip(words.next()).map(|(first, last)| Range { first, last });
+    let reserved = read("ip_local_reserved_ports").unwrap_or_default();
+    let reserved = reserved.trim().split(',').filter_map(|part| {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        Some(Range { first: first.parse().ok()?, last: last.parse().ok()? })
+    });
+    outgoing.into_iter().chain(reserved).collect()
 }
 
 #[cfg(test)]

@@ -54,6 +54,10 @@ fn serve(listener: OwnedFd) -> std::io::Result<()> {
     // A session of its own: no terminal's Ctrl-C reaches it or the steps.
     let _ = rustix::process::setsid();
     rustix::process::chdir("/")?;
+    // What noded was started with is not kept open by whoever outlives it.
+    let null = std::fs::File::options().read(true).write(true).open("/dev/null")?;
+    nix::unistd::dup2_stdin(&null)?;
+    nix::unistd::dup2_stdout(&null)?;
     signals::block_all()?;
     signals::become_subreaper()?;
     let mut children = signals::sigchld_fd()?;
@@ -80,7 +84,7 @@ fn serve(listener: OwnedFd) -> std::io::Result<()> {
 
 impl Spawner {
     fn is_done(&self) -> bool {
-        let nobody_comes = self.leaving || !self.restarter.is_armed();
+        let nobody_comes = self.leaving || !self.restarter.has_hope();
         self.noded.is_none() && nobody_comes && self.steps.is_empty() && self.restarter.was_met()
     }
 
@@ -106,7 +110,10 @@ impl Spawner {
     fn accept(&mut self) {
         while self.noded.is_none() {
             match seqpacket::accept(&self.listener) {
-                Ok(Some(socket)) if self.is_ours(&socket) => self.noded = Some(socket),
+                Ok(Some(socket)) if self.is_ours(&socket) => {
+                    self.restarter.seen();
+                    self.noded = Some(socket);
+                }
                 Ok(Some(_)) => {}
                 Ok(None) | Err(_) => return,
             }
@@ -165,6 +172,7 @@ impl Spawner {
                 }
             }
             SpawnerCommand::Guard(key) => self.steps.guard(key, fds),
+            SpawnerCommand::Forget(key) => self.steps.forget(&key),
             SpawnerCommand::Bye => {
                 self.leaving = true;
                 self.restarter.disarm();
@@ -173,7 +181,7 @@ impl Spawner {
     }
 
     fn reap(&mut self) {
-        for (key, pid) in self.steps.reap() {
+        for (key, pid) in self.steps.reap(self.noded.is_some()) {
             self.send(&SpawnerMessage::StepDied { key, pid });
         }
     }

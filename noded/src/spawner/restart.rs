@@ -12,6 +12,9 @@ const FIRST: Duration = Duration::from_millis(50);
 /// The longest.
 const MAX: Duration = Duration::from_secs(5);
 
+/// So many starts in vain, and a spawner that has no steps does not stay for more.
+const TRIES_MAX: u32 = 10;
+
 /// When and how noded is started again.
 #[derive(Debug)]
 pub(super) struct Restarter {
@@ -22,11 +25,13 @@ pub(super) struct Restarter {
     /// pid may be a step's by now.
     last: Option<OwnedFd>,
     met: bool,
+    /// Starts since one last said hello.
+    tries: u32,
 }
 
 impl Default for Restarter {
     fn default() -> Self {
-        Self { command: None, at: None, wait: FIRST, last: None, met: false }
+        Self { command: None, at: None, wait: FIRST, last: None, met: false, tries: 0 }
     }
 }
 
@@ -37,6 +42,7 @@ impl Restarter {
         self.wait = FIRST;
         self.at = None;
         self.met = true;
+        self.tries = 0;
     }
 
     /// Whether any noded has ever come.
@@ -44,9 +50,14 @@ impl Restarter {
         self.met
     }
 
-    /// Whether noded will be started again.
-    pub(super) fn is_armed(&self) -> bool {
-        self.command.is_some()
+    /// Somebody has connected, whether or not it comes to a hello.
+    pub(super) fn seen(&mut self) {
+        self.met = true;
+    }
+
+    /// Whether a noded may still come of being started again.
+    pub(super) fn has_hope(&self) -> bool {
+        self.command.is_some() && self.tries < TRIES_MAX
     }
 
     /// Whoever starts noded next, it is not this.
@@ -79,6 +90,7 @@ impl Restarter {
         if self.last.as_ref().is_some_and(|fd| !pidfd::has_ended(fd)) {
             return;
         }
+        self.tries = self.tries.saturating_add(1);
         let started = Command::new(&restart.exe).args(&restart.args).stdin(Stdio::null()).spawn();
         match started {
             Ok(child) => {

@@ -13,7 +13,7 @@ use super::ByKey;
 use crate::ledger::{InstanceDir, SpawnRecord};
 use crate::msg::{FdRole, InstanceKey, Verdict, Work, WorkItem};
 use crate::os::fork::{Fork, close_all_but, fork_single_threaded};
-use crate::os::wait::{Reap, peek_any, reap_any};
+use crate::os::wait::{peek_any, reap_one};
 use crate::os::{proc, seqpacket, signals};
 use crate::step::{self, StepFds, Task};
 
@@ -31,13 +31,17 @@ struct Guard {
 struct Entry {
     key: InstanceKey,
     guard: Guard,
+    /// The agent that it took over, which this process reaps.
+    adopted: Option<AgentId>,
 }
+
+/// A process for certain: its pid, and its start in clock ticks.
+type AgentId = (i32, u64);
 
 /// An agent that ended after its step had died.
 #[derive(Debug)]
 struct Orphan {
-    pid: i32,
-    start_ticks: u64,
+    id: AgentId,
     status: WaitStatus,
 }
 
@@ -49,8 +53,8 @@ pub(super) struct Steps {
     guards: ByKey<Guard>,
     abandoned: Vec<InstanceKey>,
     orphans: VecDeque<Orphan>,
-    /// Steps that took an agent over, by the agent's pid.
-    adopters: HashMap<i32, OwnedFd>,
+    /// Steps that took an agent over, by the agent.
+    adopters: HashMap<AgentId, OwnedFd>,
     output_event: Option<OwnedFd>,
     null: OwnedFd,
 }
@@ -106,6 +110,12 @@ impl Steps {
         }
     }
 
+    /// Lets go of what was kept for an instance.
+    pub(super) fn forget(&mut self, key: &InstanceKey) {
+        self.guards.remove(key);
+        self.abandoned.retain(|k| k != key);
+    }
+
     /// Forks the steps of a request: a memfd with the work, then each item's descriptors.
     pub(super) fn start(&mut self, fds: Vec<OwnedFd>) -> Forked {
         let mut fds = fds.into_iter();
@@ -139,87 +149,105 @@ impl Steps {
         let mut fds = sort_fds(own);
         // What was guarded here is the same pipe that noded sends again, or all that is left.
         let mut guard = self.guards.remove(key).unwrap_or_default();
-        for (reader, kept) in
-            [(&mut fds.out_reader, &mut guard.out), (&mut fds.err_reader, &mut guard.err)]
-        {
-            if reader.is_some() {
-                *kept = reader.as_ref().map(OwnedFd::try_clone).transpose()?;
-            } else {
-                *reader = kept.as_ref().map(OwnedFd::try_clone).transpose()?;
-            }
-        }
-        if let Some(record) = running_record(&work.run_dir, item.rank) {
-            fds.verdicts = Some(self.verdicts_for(&record)?);
-        }
-        match fork_single_threaded()? {
-            Fork::Parent(pid) => {
-                self.by_pid.insert(pid, Entry { key: key.clone(), guard });
+        let forked = share(&mut fds, &mut guard).and_then(|()| {
+            let record = running_record(&work.run_dir, item.rank);
+            let adopted = record.map(|r| (r.spawned.pid, r.spawned.start_ticks));
+            fds.verdicts = adopted.map(|agent| self.verdicts_for(agent)).transpose()?;
+            Ok((adopted, fork_single_threaded()?))
+        });
+        match forked {
+            Ok((adopted, Fork::Parent(pid))) => {
+                self.by_pid.insert(pid, Entry { key: key.clone(), guard, adopted });
                 Ok(pid)
             }
-            Fork::Child => {
+            Ok((_, Fork::Child)) => {
                 fds.output_event = self.output_event.as_ref().and_then(|f| f.try_clone().ok());
                 fds.null = self.null.try_clone().ok();
                 become_step(work, item, fds)
+            }
+            Err(error) => {
+                self.guards.insert(key.clone(), guard);
+                Err(error)
             }
         }
     }
 
     /// The socket over which a step hears how an agent ended that this process will reap, or
     /// has reaped.
-    fn verdicts_for(&mut self, record: &SpawnRecord) -> io::Result<OwnedFd> {
+    fn verdicts_for(&mut self, agent: AgentId) -> io::Result<OwnedFd> {
         let (ours, theirs) = seqpacket::pair()?;
-        let (pid, ticks) = (record.spawned.pid, record.spawned.start_ticks);
-        let known = self.orphans.iter().position(|o| o.pid == pid && o.start_ticks == ticks);
+        let known = self.orphans.iter().position(|o| o.id == agent);
         match known.and_then(|i| self.orphans.remove(i)) {
             Some(orphan) => tell(&ours, orphan.status),
             None => {
-                self.adopters.insert(pid, ours);
+                self.adopters.insert(agent, ours);
             }
         }
         Ok(theirs)
     }
 
-    /// Reaps what has ended; returns the steps that had not finished.
-    pub(super) fn reap(&mut self) -> Vec<(InstanceKey, i32)> {
+    /// Reaps what has ended; returns the steps that had not finished. They are remembered where
+    /// nobody can be told.
+    pub(super) fn reap(&mut self, connected: bool) -> Vec<(InstanceKey, i32)> {
         let mut died = Vec::new();
         while let Ok(Some(pid)) = peek_any() {
             // Read while it is a zombie: afterwards the pid may be somebody else's.
-            let identity = proc::identity(pid).ok();
-            let Ok(Reap::One(reaped)) = reap_any() else { break };
-            if reaped.pid != pid {
-                // Another ended in between; its identity is gone, its pid is enough for a step.
-                self.ended(reaped.pid, None, reaped.status, &mut died);
-                continue;
+            let ticks = proc::identity(pid).map(|i| i.start_ticks).ok();
+            let Ok(status) = reap_one(pid) else { break };
+            if let Some(entry) = self.by_pid.remove(&pid) {
+                self.step_ended(entry, pid, status, connected, &mut died);
+            } else if let Some(ticks) = ticks {
+                self.agent_ended((pid, ticks), status);
             }
-            self.ended(pid, identity.map(|i| i.start_ticks), reaped.status, &mut died);
         }
         died
     }
 
-    fn ended(
+    fn step_ended(
         &mut self,
+        entry: Entry,
         pid: i32,
-        start_ticks: Option<u64>,
         status: WaitStatus,
+        connected: bool,
         died: &mut Vec<(InstanceKey, i32)>,
     ) {
-        if let Some(entry) = self.by_pid.remove(&pid) {
-            if status != WaitStatus::Exited(step::DONE) {
-                self.guards.insert(entry.key.clone(), entry.guard);
-                self.abandoned.push(entry.key.clone());
-                died.push((entry.key, pid));
-            }
+        if let Some(agent) = entry.adopted {
+            self.adopters.remove(&agent);
+        }
+        if status == WaitStatus::Exited(step::DONE) {
             return;
         }
-        if let Some(step) = self.adopters.remove(&pid) {
+        self.guards.insert(entry.key.clone(), entry.guard);
+        if !connected {
+            self.abandoned.push(entry.key.clone());
+        }
+        died.push((entry.key, pid));
+    }
+
+    fn agent_ended(&mut self, id: AgentId, status: WaitStatus) {
+        if let Some(step) = self.adopters.remove(&id) {
             tell(&step, status);
-        } else if let Some(start_ticks) = start_ticks {
-            if self.orphans.len() == ORPHANS_MAX {
-                self.orphans.pop_front();
-            }
-            self.orphans.push_back(Orphan { pid, start_ticks, status });
+            return;
+        }
+        if self.orphans.len() == ORPHANS_MAX {
+            self.orphans.pop_front();
+        }
+        self.orphans.push_back(Orphan { id, status });
+    }
+}
+
+/// Both the step and the guard get the reading ends, whoever of noded and guard has them.
+fn share(fds: &mut StepFds, guard: &mut Guard) -> io::Result<()> {
+    for (reader, kept) in
+        [(&mut fds.out_reader, &mut guard.out), (&mut fds.err_reader, &mut guard.err)]
+    {
+        if reader.is_some() {
+            *kept = reader.as_ref().map(OwnedFd::try_clone).transpose()?;
+        } else {
+            *reader = kept.as_ref().map(OwnedFd::try_clone).transpose()?;
         }
     }
+    Ok(())
 }
 
 fn tell(step: &OwnedFd, status: WaitStatus) {

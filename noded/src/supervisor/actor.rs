@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tracing::Instrument;
 
-use super::instance::{Instance, Process};
+use super::instance::{Instance, Process, StopOrder};
 use super::links::{CalledStep, SpawnerLink, serve_spawner, start_spawner};
 use super::views::{InstanceView, RunView, Views};
 use super::{
@@ -22,6 +22,7 @@ use super::{
 };
 use crate::ledger::{InstanceDir, Ledger, LogFile};
 use crate::msg::{InstanceKey, SpawnerCommand, SpawnerMessage, StepCommand, StepMessage};
+use crate::os::pidfd;
 use crate::ports::Reservations;
 use crate::probe;
 
@@ -40,6 +41,8 @@ pub(super) struct Run {
     pub views: Vec<InstanceView>,
     pub views_changed: bool,
     pub views_sender: watch::Sender<RunView>,
+    /// All of it was told to stop: whoever turns up later is, too.
+    pub stop_all: Option<StopCause>,
     /// Its head has everything, or is gone for good: forget it when the last instance is over.
     pub released: bool,
 }
@@ -203,6 +206,7 @@ impl Supervisor {
     /// Runs until told to end. Agents go on without it.
     pub async fn run(mut self, mut inputs: mpsc::Receiver<Input>) {
         self.recover();
+        self.prune();
         self.note_idle();
         while !self.leaving {
             let next = self.timers.first();
@@ -320,6 +324,7 @@ impl Supervisor {
         let Some(mut run) = self.runs.remove(id) else { return };
         change(self, &mut run);
         if run.released && !run.is_live() {
+            run.flush();
             self.forget(run);
         } else {
             self.runs.insert(id.clone(), run);
@@ -335,9 +340,12 @@ impl Supervisor {
             Timer::Awaited(key) => {
                 self.with_run(&key.run, |this, run| this.check_awaited(run, key.rank));
             }
-            Timer::Replace(key) => {
-                self.with_run(&key.run, |this, run| this.start_steps(run, &[key.rank]));
-            }
+            Timer::Replace(key) => self.with_run(&key.run, |this, run| {
+                if let Some(instance) = run.instances.get_mut(&key.rank) {
+                    instance.replace_at = None;
+                }
+                this.start_steps(run, &[key.rank]);
+            }),
             Timer::Spawner => self.spawner_lost(),
             Timer::Flush => {}
             Timer::Prune => self.prune(),
@@ -425,6 +433,7 @@ impl Supervisor {
         let first = instance.adoptions == 0 && !process.running;
         process.running = true;
         let pid = process.pid;
+        instance.writers = None;
         // How to spawn it is not needed any more; its environment may hold secrets.
         instance.launch = None;
         if first {
@@ -453,7 +462,7 @@ impl Supervisor {
         instance.level = Some(level);
         instance.phase = Phase::Ready;
         if let Some(link) = &instance.link
-            && level != Level::Exec
+            && instance.readiness.check != ReadinessCheck::Alive
         {
             link.send(&StepCommand::Ready, &[]);
         }
@@ -517,6 +526,11 @@ impl Supervisor {
         let ended = Some((exit.stdout_bytes, exit.stderr_bytes));
         instance.close(exit.clone());
         let key = instance.key.clone();
+        if instance.guarded_abroad
+            && let Some(spawner) = &self.spawner
+        {
+            spawner.send(SpawnerCommand::Forget(key.clone()), vec![]);
+        }
         drop(self.ports.take(&key));
         let has_output = [exit.stdout_bytes > 0, exit.stderr_bytes > 0];
         let view = InstanceView { rank, incarnation, has_output, ended };
@@ -533,6 +547,7 @@ impl Supervisor {
         let key = hello.key.clone();
         if !self.runs.contains_key(&key.run) {
             self.adopt_nameless(&key.run);
+            self.lease_event(&key.run, lease::Event::Recovered);
         }
         let event = self.output_event.try_clone();
         self.with_run(&key.run, |this, run| {
@@ -551,6 +566,8 @@ impl Supervisor {
                 running: true,
             });
             instance.guard = fds.next().zip(fds.next());
+            instance.step = pidfd::open(hello.step_pid).ok();
+            instance.replace_at = None;
             instance.stdin = if hello.stdin { fds.next() } else { None };
             instance.stillborn = 0;
             instance.launch = None;
@@ -566,14 +583,20 @@ impl Supervisor {
             }
             if let Some(cause) = hello.stopping {
                 instance.phase = Phase::Stopping;
-                if let Some(order) = &mut instance.stop {
-                    order.heard = true;
-                }
+                let kill_at = Instant::now() + instance.grace;
+                let order = instance.stop.get_or_insert(StopOrder::new(cause, kill_at));
+                order.heard = true;
                 run.event(key.rank, EventKind::Stopping(cause));
             }
             this.guard_with_spawner(run, key.rank);
             this.brief_step(run, key.rank);
             this.running_again(run, key.rank);
+            let late = run.stop_all.or(run.released.then_some(StopCause::Job));
+            if let Some(cause) = late
+                && hello.stopping.is_none()
+            {
+                this.stop(run, &[key.rank], None, cause);
+            }
         });
     }
 
@@ -591,11 +614,12 @@ impl Supervisor {
     }
 
     /// Gives the spawner the reading ends of an instance whose step it did not start.
-    fn guard_with_spawner(&self, run: &Run, rank: Rank) {
-        let Some(instance) = run.instances.get(&rank).filter(|i| i.is_live()) else { return };
+    fn guard_with_spawner(&self, run: &mut Run, rank: Rank) {
+        let Some(instance) = run.instances.get_mut(&rank).filter(|i| i.is_live()) else { return };
         let (Some(spawner), Some((out, err))) = (&self.spawner, &instance.guard) else { return };
         if let (Ok(out), Ok(err)) = (out.try_clone(), err.try_clone()) {
             spawner.send(SpawnerCommand::Guard(instance.key.clone()), vec![out, err]);
+            instance.guarded_abroad = true;
         }
     }
 
@@ -604,7 +628,16 @@ impl Supervisor {
             SpawnerMessage::Welcome { pid } => {
                 self.spawner_pid.send_replace(pid);
             }
-            SpawnerMessage::Started(_) => {}
+            SpawnerMessage::Started(started) => {
+                for (key, pid) in started {
+                    // A child of the spawner that it has not reaped: the pid is the step's.
+                    let step = pidfd::open(pid).ok();
+                    let run = self.runs.get_mut(&key.run);
+                    if let Some(instance) = run.and_then(|r| r.instances.get_mut(&key.rank)) {
+                        instance.step = step.filter(|_| instance.is_live());
+                    }
+                }
+            }
             SpawnerMessage::NotStarted { key, error } => self.with_run(&key.run, |this, run| {
                 let why = format!("cannot fork its step: {error}");
                 this.never_started(run, key.rank, &why);
@@ -617,7 +650,8 @@ impl Supervisor {
     /// A step that has no connection here has died; one with a connection is seen by its end.
     fn step_died(&mut self, key: &InstanceKey) {
         self.with_run(&key.run, |this, run| {
-            if run.instances.get(&key.rank).is_some_and(|i| i.link.is_none()) {
+            let waits = |i: &Instance| i.link.is_none() && i.replace_at.is_none();
+            if run.instances.get(&key.rank).is_some_and(waits) {
                 this.check_awaited(run, key.rank);
             }
         });
@@ -641,10 +675,12 @@ impl Supervisor {
             self.timers.set(Instant::now() + std::time::Duration::from_secs(1), Timer::Spawner);
             return;
         }
-        for run in self.runs.values() {
-            for rank in run.instances.keys() {
-                self.guard_with_spawner(run, *rank);
-            }
+        for id in self.runs.keys().cloned().collect::<Vec<_>>() {
+            self.with_run(&id, |this, run| {
+                for rank in run.instances.keys().copied().collect::<Vec<_>>() {
+                    this.guard_with_spawner(run, rank);
+                }
+            });
         }
         for key in std::mem::take(&mut self.waiting_for_spawner) {
             self.with_run(&key.run.clone(), |this, run| this.start_steps(run, &[key.rank]));

@@ -88,12 +88,20 @@ impl Supervisor {
         }
         if !self.runs.contains_key(&id) {
             self.add_run(identity.clone(), generation);
+            // One that this noded has forgotten, or a folder that is new and empty.
+            self.with_run(&id, |this, run| {
+                for rank in this.ledger.ranks(&id) {
+                    this.recover_instance(run, rank);
+                }
+            });
             tracing::info!(run = %id, head = identity.head, "a head has come");
         }
         self.heads.insert(head, id.clone());
         self.with_run(&id, |_, run| {
             run.generation = generation;
             run.identity = identity;
+            // It is back before the last instance was over.
+            run.released = false;
             // What is pending is in the reports.
             run.pending.clear();
             run.outbox = Some(outbox);
@@ -117,6 +125,7 @@ impl Supervisor {
             views: Vec::new(),
             views_changed: false,
             views_sender,
+            stop_all: None,
             released: false,
         };
         self.runs.insert(id, run);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use a2arun_core::ids::{Generation, Incarnation, RequestId};
-use a2arun_core::launch::{InstanceLaunch, Readiness, Template};
+use a2arun_core::launch::{InstanceLaunch, Readiness, SignalNumber, Template};
 use a2arun_core::outcome::{ExitRecord, StopCause};
 use jiff::Timestamp;
 use tokio::task::AbortHandle;
@@ -14,7 +14,8 @@ use tokio::time::Instant;
 use super::links::StepLink;
 use super::{InstanceReport, Level, Phase};
 use crate::ledger::SpawnRecord;
-use crate::msg::InstanceKey;
+use crate::msg::{InstanceKey, Spawned};
+use crate::os::{pidfd, proc};
 
 /// What is kept of an instance.
 #[derive(Debug)]
@@ -43,6 +44,10 @@ pub(super) struct Instance {
     pub process: Option<Process>,
     /// The reading ends of its output: the second guard.
     pub guard: Option<(OwnedFd, OwnedFd)>,
+    /// The writing ends, until exec succeeded: a step that takes over before that needs them.
+    pub writers: Option<(OwnedFd, OwnedFd)>,
+    /// The spawner was given the reading ends of an instance whose step it did not start.
+    pub guarded_abroad: bool,
     /// The writing end of its standard input.
     pub stdin: Option<OwnedFd>,
     /// Its step.
@@ -61,6 +66,12 @@ pub(super) struct Instance {
     pub stillborn: u32,
     /// That it should stop.
     pub stop: Option<StopOrder>,
+    /// When its step is replaced, after several died at once.
+    pub replace_at: Option<Instant>,
+    /// The step's process.
+    pub step: Option<OwnedFd>,
+    /// The first signal of a stop.
+    pub stop_signal: SignalNumber,
     /// Its probe.
     pub probe: Option<AbortHandle>,
 }
@@ -102,6 +113,13 @@ pub(super) struct StopOrder {
     pub ended_unsaid: Option<Instant>,
 }
 
+impl StopOrder {
+    /// An order that nobody has heard yet.
+    pub(super) fn new(cause: StopCause, kill_at: Instant) -> Self {
+        Self { cause, kill_at, heard: false, carried: Carried::Nothing, ended_unsaid: None }
+    }
+}
+
 /// How far noded itself went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Carried {
@@ -126,6 +144,7 @@ impl Instance {
             port: launch.instance.port,
             address: address.cloned(),
             grace: template.stop.grace,
+            stop_signal: template.stop.signal,
             launch: Some(launch),
             ..Self::blank(key)
         }
@@ -140,10 +159,11 @@ impl Instance {
             readiness: record.readiness,
             port: record.port,
             grace: record.rules.stop.grace,
+            stop_signal: record.rules.stop.signal,
             incarnation: spawned.incarnation,
             process: Some(Process {
                 pid: spawned.pid,
-                pidfd: None,
+                pidfd: open_same(&spawned, &record.boot_id),
                 started: spawned.at,
                 running: true,
             }),
@@ -170,6 +190,8 @@ impl Instance {
             incarnation: Incarnation(1),
             process: None,
             guard: None,
+            writers: None,
+            guarded_abroad: false,
             stdin: None,
             link: None,
             ready: None,
@@ -179,6 +201,9 @@ impl Instance {
             adoptions: 0,
             stillborn: 0,
             stop: None,
+            replace_at: None,
+            step: None,
+            stop_signal: SignalNumber::TERM,
             probe: None,
         }
     }
@@ -210,6 +235,7 @@ impl Instance {
         self.exit = Some(exit);
         self.link = None;
         self.guard = None;
+        self.writers = None;
         self.stdin = None;
         self.launch = None;
         if let Some(process) = &mut self.process {
@@ -219,4 +245,11 @@ impl Instance {
             probe.abort();
         }
     }
+}
+
+/// The process of a record, if it is still the same one.
+fn open_same(spawned: &Spawned, boot_id: &str) -> Option<OwnedFd> {
+    let fd = pidfd::open(spawned.pid).ok()?;
+    let same = proc::identity(spawned.pid).is_ok_and(|i| i.start_ticks == spawned.start_ticks);
+    (same && proc::boot_id() == boot_id).then_some(fd)
 }

@@ -21,9 +21,9 @@ use super::{EventKind, LinkId, NoticeKind, Output, Refusal};
 use crate::msg::{FdRole, InstanceKey, SpawnerCommand, StepCommand, Work, WorkItem};
 use crate::os::seqpacket;
 
-/// Descriptors that noded holds for a live instance: its step's connection, the pidfd, two
-/// reading ends, and its standard input where that is kept.
-const FDS_AN_INSTANCE: u64 = 5;
+/// Descriptors that noded holds for a live instance: its step's connection, two pidfds, two
+/// reading ends, two writing ends until it runs, and its standard input where that is kept.
+const FDS_AN_INSTANCE: u64 = 8;
 /// Descriptors that are ours whatever we supervise.
 const FDS_OWN: u64 = 128;
 /// Descriptors of one spawn message, below the kernel's limit of 253.
@@ -67,6 +67,7 @@ impl Supervisor {
             self.add_host_env(template);
         }
         let templates = Arc::new(templates);
+        run.stop_all = None;
         let mut ranks = Vec::with_capacity(new.len());
         for instance in new {
             let rank = instance.rank;
@@ -131,7 +132,10 @@ impl Supervisor {
         }
         let mut message: Option<Message> = None;
         for rank in ranks {
-            let Some(instance) = run.instances.get(rank).filter(|i| i.is_live()) else { continue };
+            // One whose step is there already needs no other: it would take its place here while
+            // it waits for the first one's lock.
+            let wanting = |i: &&Instance| i.is_live() && i.link.is_none();
+            let Some(instance) = run.instances.get(rank).filter(wanting) else { continue };
             // Templates of different batches do not share a message.
             let templates = instance.launch.as_ref().map(|l| l.templates.clone());
             let request = instance.request;
@@ -165,17 +169,26 @@ impl Supervisor {
         let Some(instance) = run.instances.get_mut(&rank) else { return Ok(()) };
         let (ours, theirs) = seqpacket::pair()?;
         let mut own = vec![(FdRole::Control, theirs)];
-        let spawned = instance.process.is_some();
-        if !spawned {
+        let running = instance.process.as_ref().is_some_and(|p| p.running);
+        if !running {
             if instance.guard.is_none() {
                 let flags = PipeFlags::CLOEXEC;
                 let (out_reader, out_writer) = pipe_with(flags)?;
                 let (err_reader, err_writer) = pipe_with(flags)?;
-                own.push((FdRole::OutWriter, out_writer));
-                own.push((FdRole::ErrWriter, err_writer));
                 instance.guard = Some((out_reader, err_reader));
+                instance.writers = Some((out_writer, err_writer));
             }
-            let ports = self.ports.take(&instance.key);
+            if let Some((out, err)) = &instance.writers {
+                own.push((FdRole::OutWriter, out.try_clone()?));
+                own.push((FdRole::ErrWriter, err.try_clone()?));
+            }
+            let mut ports = self.ports.take(&instance.key);
+            if instance.stillborn > 0
+                && let Some(port) = instance.port
+            {
+                // The first step took the reservation with it.
+                ports.extend(crate::ports::hold_again(port));
+            }
             let borrowed: Vec<_> = ports.iter().map(AsFd::as_fd).collect();
             if !borrowed.is_empty() {
                 seqpacket::send(&ours, &serde_json::to_vec(&StepCommand::Ports)?, &borrowed)?;
@@ -233,7 +246,15 @@ impl Supervisor {
     }
 
     /// An instance whose process never came to be.
+    /// One whose agent may run waits for its next step instead.
     pub(super) fn never_started(&mut self, run: &mut Run, rank: Rank, why: &str) {
+        if let Some(instance) = run.instances.get_mut(&rank)
+            && instance.process.is_some()
+        {
+            instance.link = None;
+            self.replace_later(run, rank);
+            return;
+        }
         let exit = ExitRecord::spawn_failed(why.to_owned(), Timestamp::now());
         self.exited(run, rank, exit);
     }
@@ -246,11 +267,19 @@ impl Supervisor {
         if instance.stillborn <= STILLBORN_MAX {
             self.start_steps(run, &[rank]);
         } else if instance.process.is_some() {
-            let at = Instant::now() + REPLACE_LATER;
-            let key = instance.key.clone();
-            self.timers.set(at, Timer::Replace(key));
+            self.replace_later(run, rank);
         } else {
             self.never_started(run, rank, "its step cannot start (noded's log says why)");
+        }
+    }
+
+    fn replace_later(&mut self, run: &mut Run, rank: Rank) {
+        let Some(instance) = run.instances.get_mut(&rank) else { return };
+        if instance.replace_at.is_none() {
+            let at = Instant::now() + REPLACE_LATER;
+            instance.replace_at = Some(at);
+            tracing::warn!(run = %instance.key.run, %rank, "its agent runs without a step for now");
+            self.timers.set(at, Timer::Replace(instance.key.clone()));
         }
     }
 

@@ -20,6 +20,8 @@ use crate::spawner;
 
 /// How many spawn requests may wait for the spawner.
 const SPAWNER_DEPTH: usize = 1024;
+/// How long to wait when the kernel has no room just now.
+const BUSY: std::time::Duration = std::time::Duration::from_millis(5);
 
 /// A step that called by itself: noded is new, or was away.
 #[derive(Debug)]
@@ -90,7 +92,7 @@ async fn receive<T: serde::de::DeserializeOwned>(
     loop {
         let mut guard = socket.readable().await.ok()?;
         // Not before there is something to read: most connections are silent most of the time.
-        let mut buffer = vec![0u8; 16 * 1024];
+        let mut buffer = vec![0u8; MESSAGE_MAX_BYTES];
         match seqpacket::recv(socket.get_ref(), &mut buffer) {
             Ok(Received::Message(len, fds)) => {
                 let message = serde_json::from_slice(&buffer[..len]);
@@ -123,8 +125,9 @@ pub async fn accept_steps(listener: OwnedFd, inbox: mpsc::Sender<Input>, mut nex
             Ok(Some(_)) => tracing::warn!("a process of another user called as a step"),
             Ok(None) => guard.clear_ready(),
             Err(error) => {
+                // Out of descriptors, most likely; the one that calls is still there.
                 tracing::warn!(%error, "cannot accept a step");
-                guard.clear_ready();
+                tokio::time::sleep(BUSY).await;
             }
         }
         while greeting.try_join_next().is_some() {}
@@ -247,8 +250,16 @@ async fn write_spawner(
                     let Ok(mut guard) = socket.writable().await else { return };
                     guard.clear_ready();
                 }
-                // The reading side sees the end and says so; what was asked is asked again.
-                Err(_) => return,
+                // Too many descriptors are under way, or memory is short: it passes.
+                Err(e) if matches!(e.raw_os_error(), Some(libc::ETOOMANYREFS | libc::ENOBUFS)) => {
+                    tokio::time::sleep(BUSY).await;
+                }
+                Err(error) => {
+                    // The reading side sees the end and says so; what was asked is asked again.
+                    tracing::debug!(%error, "cannot ask the spawner");
+                    let _ = rustix::net::shutdown(socket.get_ref(), rustix::net::Shutdown::Both);
+                    return;
+                }
             }
         }
     }

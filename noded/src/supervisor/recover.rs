@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use a2arun_core::ids::{Generation, Rank, RunId};
 use a2arun_core::machine::lease::Event;
+use a2arun_core::record::RecordError;
 use tokio::time::Instant;
 
 use super::Phase;
@@ -106,7 +107,11 @@ impl Supervisor {
             Ok(None) => {}
             Err(error) => {
                 tracing::warn!(run = %run.identity.run, %rank, error = describe(&error), "cannot read a spawn record");
-                self.torn(run, rank);
+                // With a step there it is known well enough: the step calls. One of another
+                // version, or one that cannot be read just now, is nobody's fault.
+                if !busy && is_torn(&error) {
+                    self.torn(run, rank);
+                }
             }
         }
     }
@@ -158,6 +163,16 @@ impl Supervisor {
                 self.timers.set(Instant::now() + AWAIT_STEP * 20, Timer::Awaited(key));
             }
         }
+    }
+}
+
+fn is_torn(error: &LedgerError) -> bool {
+    match error {
+        LedgerError::Record { source, .. } => match source {
+            RecordError::Torn(_) | RecordError::Content(_) => true,
+            RecordError::Version(_) => false,
+        },
+        LedgerError::Io { .. } => false,
     }
 }
 

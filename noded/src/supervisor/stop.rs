@@ -33,6 +33,8 @@ impl Supervisor {
         let all: Vec<Rank>;
         let ranks = if ranks.is_empty() {
             all = run.instances.keys().copied().collect();
+            // Also for those that this noded does not know of yet.
+            run.stop_all = Some(cause);
             &all
         } else {
             ranks
@@ -45,13 +47,7 @@ impl Supervisor {
             stopping += 1;
             let now = Instant::now();
             let kill_at = now + grace.unwrap_or(instance.grace);
-            let order = instance.stop.get_or_insert(StopOrder {
-                cause,
-                kill_at,
-                heard: false,
-                carried: Carried::Nothing,
-                ended_unsaid: None,
-            });
+            let order = instance.stop.get_or_insert(StopOrder::new(cause, kill_at));
             order.kill_at = order.kill_at.min(kill_at);
             let grace_ms = grace.map(|g| u64::try_from(g.as_millis()).unwrap_or(u64::MAX));
             if let Some(link) = &instance.link {
@@ -80,19 +76,35 @@ impl Supervisor {
     /// Looks whether a stop that was ordered goes on, and carries it out where it does not.
     pub(super) fn check_stop(&mut self, run: &mut Run, rank: Rank) {
         let Some(instance) = run.instances.get_mut(&rank).filter(|i| i.is_live()) else { return };
-        let (Some(order), Some(process)) = (&mut instance.stop, &instance.process) else { return };
+        let Some(order) = &mut instance.stop else { return };
         let now = Instant::now();
         let key = instance.key.clone();
         if order.heard && now < order.kill_at + REPORT_LIMIT {
             self.timers.set(order.kill_at + REPORT_LIMIT, Timer::StopCheck(key));
             return;
         }
-        let Some(pidfd) = &process.pidfd else { return };
+        let Some((process, pidfd)) =
+            instance.process.as_ref().and_then(|p| Some((p, p.pidfd.as_ref()?)))
+        else {
+            // Its step has not come that far, or holds all that is known: without it there is
+            // another, which reads the order first.
+            if now >= order.kill_at
+                && let Some(step) = &instance.step
+            {
+                let _ = pidfd::signal(step, SignalNumber::KILL);
+            }
+            self.timers.set(now + ANSWER_LIMIT, Timer::StopCheck(key));
+            return;
+        };
         if pidfd::has_ended(pidfd) {
             let since = *order.ended_unsaid.get_or_insert(now);
             if now < since + REPORT_LIMIT {
                 self.timers.set(since + REPORT_LIMIT, Timer::StopCheck(key));
                 return;
+            }
+            // Dead or not, its step must not hold on to what it hangs on.
+            if let Some(step) = &instance.step {
+                let _ = pidfd::signal(step, SignalNumber::KILL);
             }
             let reason = match order.carried {
                 Carried::Kill => ExitReason::GraceKilled,
@@ -118,14 +130,19 @@ impl Supervisor {
         order.carried = due;
         let signal = match due {
             Carried::Kill => SignalNumber::KILL,
-            Carried::Signal | Carried::Nothing => SignalNumber::TERM,
+            Carried::Signal | Carried::Nothing => instance.stop_signal,
         };
-        // The step is its parent and does not reap while it hangs, so the pid is pinned.
-        let below = proc::descendants(process.pid);
+        // Whoever carries the instance's mark, wherever it was reparented to.
+        let mark = format!(
+            "A2ARUN_RUN_DIR={}",
+            self.ledger.instance_dir(&run.identity.run, rank).display()
+        );
         let _ = pidfd::signal(pidfd.as_fd(), signal);
-        for pid in below {
-            if let Ok(fd) = pidfd::open(pid)
-                && proc::descendants(process.pid).contains(&pid)
+        for pid in proc::all_pids() {
+            if pid != process.pid
+                && proc::has_variable(pid, &mark)
+                && let Ok(fd) = pidfd::open(pid)
+                && proc::has_variable(pid, &mark)
             {
                 let _ = pidfd::signal(&fd, signal);
             }
