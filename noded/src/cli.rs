@@ -52,6 +52,9 @@ pub struct Serve {
     /// Write `ready` to this descriptor when listening.
     #[arg(long, value_name = "FD")]
     pub ready_fd: Option<i32>,
+    /// The soft limit of open files that agents get; noded has raised its own.
+    #[arg(long, hide = true, value_name = "N")]
+    pub agents_nofile: Option<u64>,
     /// Somebody else starts noded again when it dies (a service manager).
     #[arg(long)]
     pub no_restart: bool,

@@ -16,7 +16,8 @@ fn main() -> ExitCode {
                 match error {
                     ServeError::Root => ExitCode::from(77),
                     ServeError::Busy { .. } => ExitCode::from(75),
-                    ServeError::Paths(_)
+                    ServeError::Network { .. }
+                    | ServeError::Paths(_)
                     | ServeError::Ledger(_)
                     | ServeError::Trust { .. }
                     | ServeError::Io { .. }

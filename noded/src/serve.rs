@@ -57,6 +57,14 @@ pub enum ServeError {
         /// The folder.
         path: PathBuf,
     },
+    /// The state folder is not on this host.
+    #[error("refused to keep state on {filesystem} ({path}): name a local folder (--state-dir)")]
+    Network {
+        /// The folder.
+        path: PathBuf,
+        /// What it is on.
+        filesystem: &'static str,
+    },
     /// Folders.
     #[error("prepare folders")]
     Paths(#[from] PathsError),
@@ -118,15 +126,18 @@ pub fn serve(options: &Serve) -> Result<(), ServeError> {
     let _lock = lock(&paths.state_dir)?;
     let log = options.on_demand.then(|| paths.state_dir.join("noded.log"));
     set_up_logging(log.as_deref())?;
-    let (nofile_before, nofile_now) =
+    let (mut nofile_before, nofile_now) =
         limits::raise_nofile().map_err(io_error("read the limit of open files"))?;
+    if let Some(soft) = options.agents_nofile {
+        nofile_before.soft = soft.min(nofile_before.hard);
+    }
     let epoch = epoch();
     let exe = std::env::current_exe().map_err(io_error("find this program"))?;
     let settings = Settings {
         state_dir: paths.state_dir.clone(),
         steps_socket: paths.runtime_dir.join("steps.sock"),
         spawner_socket: paths.runtime_dir.join("spawner.sock"),
-        restart: (!options.no_restart).then(|| restart(&exe, options)),
+        restart: (!options.no_restart).then(|| restart(&exe, options, nofile_before.soft)),
         exe,
         nofile_before: Some(nofile_before),
         nofile_now: nofile_now.soft,
@@ -137,6 +148,7 @@ pub fn serve(options: &Serve) -> Result<(), ServeError> {
         epoch,
         linger: options.on_demand.then_some(options.linger),
     };
+    refuse_network_filesystem(&paths.state_dir)?;
     let ledger = Ledger::open(&paths.state_dir)?;
     let tls = options.listen.map(|_| read_trust(options)).transpose()?;
     let spawner = connect_spawner(&settings).map_err(io_error("reach the spawner"))?;
@@ -166,7 +178,6 @@ async fn run(
     let state_dir = settings.state_dir.display().to_string();
     let (mut supervisor, inbox, inputs, spawner_pid) =
         Supervisor::new(settings, ledger.clone(), views.clone(), output_event);
-    supervisor.begin(spawner).map_err(io_error("talk to the spawner"))?;
 
     let listen_error = |path: &Path| io_error(format!("listen on {}", path.display()));
     let control =
@@ -191,6 +202,8 @@ async fn run(
         }
         _ => None,
     };
+    // Only now, when nothing can fail any more, is the spawner asked to bring this noded back.
+    supervisor.begin(spawner).map_err(io_error("talk to the spawner"))?;
     let service =
         ControlService::new(inbox.clone(), facts, state_dir, spawner_pid, TaskTracker::new());
     let (ended, end) = tokio::sync::oneshot::channel::<()>();
@@ -246,6 +259,30 @@ fn lock(state_dir: &Path) -> Result<File, ServeError> {
     }
 }
 
+/// Locks, renames and splice(2) mean less on a network filesystem, and a server that is away would
+/// block a stop.
+fn refuse_network_filesystem(state_dir: &Path) -> Result<(), ServeError> {
+    // statfs(2), linux/magic.h
+    const NETWORK: [(i64, &str); 7] = [
+        (0x6969, "NFS"),
+        (0xff53_4d42, "CIFS"),
+        (0xfe53_4d42, "SMB2"),
+        (0x00c3_6400, "Ceph"),
+        (0x0bd0_0bd0, "Lustre"),
+        (0x4750_4653, "GPFS"),
+        (0x5346_414f, "AFS"),
+    ];
+    let shown = state_dir.display();
+    let found = rustix::fs::statfs(state_dir)
+        .map_err(|e| io_error(format!("look at the filesystem of {shown}"))(e.into()))?;
+    match NETWORK.iter().find(|(magic, _)| *magic == found.f_type) {
+        Some((_, name)) => {
+            Err(ServeError::Network { path: state_dir.to_owned(), filesystem: name })
+        }
+        None => Ok(()),
+    }
+}
+
 /// To a file where noded has no terminal or journal; what spawner and steps say goes there, too.
 fn set_up_logging(file: Option<&Path>) -> Result<(), ServeError> {
     if let Some(path) = file {
@@ -274,7 +311,7 @@ fn read_trust(options: &Serve) -> Result<Tls, ServeError> {
 }
 
 /// The command line that brings this noded back.
-fn restart(exe: &Path, options: &Serve) -> Restart {
+fn restart(exe: &Path, options: &Serve, nofile: u64) -> Restart {
     let mut args = vec!["serve".to_owned()];
     let mut option = |name: &str, value: Option<String>| {
         if let Some(value) = value {
@@ -282,9 +319,14 @@ fn restart(exe: &Path, options: &Serve) -> Restart {
         }
     };
     option("--listen", options.listen.map(|a| a.to_string()));
-    option("--trust", options.trust.as_ref().map(|p| p.display().to_string()));
-    option("--state-dir", options.state_dir.as_ref().map(|p| p.display().to_string()));
+    // The spawner works in `/`.
+    let absolute = |path: &PathBuf| {
+        std::path::absolute(path).unwrap_or_else(|_| path.clone()).display().to_string()
+    };
+    option("--trust", options.trust.as_ref().map(absolute));
+    option("--state-dir", options.state_dir.as_ref().map(absolute));
     option("--name", options.name.clone());
+    option("--agents-nofile", Some(nofile.to_string()));
     option("--linger", Some(options.linger.as_secs_f64().to_string()));
     if options.allow_root {
         args.push("--allow-root".to_owned());

@@ -268,3 +268,80 @@ fn a_step_that_hangs_does_not_block_a_stop() -> Result<()> {
     bed.nothing_runs()?;
     bed.finish()
 }
+
+/// A spawner that dies with a launch in its queue: the next one carries it out.
+#[test]
+fn p2_the_spawner_may_die_in_a_launch() -> Result<()> {
+    let bed = Bed::new("spawnerlaunch")?;
+    bed.allow_log("");
+    bed.a2arun(["-np", "1", "--", "true"]).run()?.expect_code(0)?;
+    let spawner = || {
+        let all = procs::of_folder(bed.folder());
+        all.into_iter().find(|p| p.comm == "a2arun-spawner").context("a spawner")
+    };
+    let first = spawner()?;
+    first.signal(Signal::SIGSTOP);
+    let head = bed.a2arun(["-np", "4", "--", "echo", "here"]).spawn()?;
+    // noded has asked when its descriptors for the four are there.
+    let noded = procs::of_folder(bed.folder()).into_iter().find(|p| p.comm == "noded");
+    let noded = noded.context("a noded")?.pid;
+    let pipes = || {
+        let fds = fs::read_dir(format!("/proc/{noded}/fd")).into_iter().flatten().flatten();
+        fds.filter_map(|fd| fs::read_link(fd.path()).ok())
+            .filter(|link| link.to_string_lossy().starts_with("pipe:"))
+            .count()
+    };
+    wait_for("the launch to be under way", READY, || {
+        let count = pipes();
+        Poll::when(count >= 8, || format!("{count} pipes"))
+    })?;
+    first.signal(Signal::SIGKILL);
+    let output = head.wait(END)?;
+    output.expect_code(0)?;
+    ensure!(output.stdout.matches("here").count() == 4, "{}", output.describe());
+    bed.finish()
+}
+
+/// Step and leader die at once: what they leave behind is ended, and the end is no guess.
+#[test]
+fn p5_a_tree_that_loses_step_and_leader_is_ended() -> Result<()> {
+    let bed = Bed::new("treeless")?;
+    bed.allow_log("");
+    let script = "setsid sleep 1000 & sleep 1000";
+    let mut head = bed.a2arun(["-np", "1", "--", "sh", "-c", script]).spawn()?;
+    let named = |comm: &str| -> Vec<procs::Proc> {
+        procs::of_folder(bed.folder()).into_iter().filter(|p| p.comm == comm).collect()
+    };
+    head.until("all three run", READY, |_| {
+        named("sleep").len() == 2 && named("sh").len() == 1 && named("a2arun-step").len() == 1
+    })?;
+    for victim in named("a2arun-step").iter().chain(&named("sh")) {
+        victim.signal(Signal::SIGKILL);
+    }
+    let output = head.wait(END)?;
+    ensure!(output.code == 137, "{}", output.describe());
+    bed.nothing_runs()?;
+    bed.finish()
+}
+
+/// The agent ended by itself, its child holds out: Ctrl-C changes nothing of how it ended.
+#[test]
+fn p3_a_stop_after_the_end_does_not_change_it() -> Result<()> {
+    let bed = Bed::new("endedfirst")?;
+    let script = "(trap '' TERM; sleep 1000) & exit 3";
+    let mut head = bed.a2arun(["-np", "1", "--", "sh", "-c", script]).spawn()?;
+    let named = |comm: &str| -> Vec<procs::Proc> {
+        procs::of_folder(bed.folder()).into_iter().filter(|p| p.comm == comm).collect()
+    };
+    head.until("the child is all that is left", READY, |_| {
+        named("sleep").len() == 1 && named("a2arun-step").len() == 1
+    })?;
+    head.signal(Signal::SIGINT);
+    head.wait(END)?;
+    let exits = bed.exit_records()?;
+    ensure!(exits.len() == 1, "{exits:?}");
+    for exit in exits.values() {
+        ensure!(exit["reason"] == "failed" && exit["code"] == 3, "{exit}");
+    }
+    bed.finish()
+}

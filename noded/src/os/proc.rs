@@ -1,7 +1,9 @@
 //! What /proc says of processes and sockets (proc(5)).
 
 use std::collections::HashSet;
+use std::ffi::OsString;
 use std::io;
+use std::os::unix::ffi::OsStringExt;
 
 /// The facts of a process that tell it from a later one with the same pid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,6 +100,17 @@ pub fn all_pids() -> Vec<i32> {
 pub fn has_variable(pid: i32, assignment: &str) -> bool {
     std::fs::read(format!("/proc/{pid}/environ"))
         .is_ok_and(|env| env.split(|b| *b == 0).any(|v| v == assignment.as_bytes()))
+}
+
+/// What a process was started with; empty where it may not be read.
+pub fn environment(pid: i32) -> Vec<(OsString, OsString)> {
+    let bytes = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+    let pairs = bytes.split(|b| *b == 0).filter_map(|pair| {
+        let at = pair.iter().position(|b| *b == b'=')?;
+        let text = |part: &[u8]| OsString::from_vec(part.to_vec());
+        Some((text(&pair[..at]), text(&pair[at + 1..])))
+    });
+    pairs.collect()
 }
 
 /// The kernel's id of this boot.

@@ -9,13 +9,14 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use a2arun_core::ids::Incarnation;
-use a2arun_core::launch::{Readiness, ReadinessCheck};
+use a2arun_core::launch::{Readiness, ReadinessCheck, SignalNumber};
 use jiff::Timestamp;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::msg::InstanceKey;
+use crate::os::{pidfd, proc};
 use crate::supervisor::{Input, Level, NoticeKind, ProbeReport};
 
 /// The waits between looks: 5 ms, doubling, at most 1 s.
@@ -109,7 +110,7 @@ async fn look(target: &Target, open_since: &mut Option<Instant>) -> Look {
     let limit = target.readiness.timeout;
     let (port, check) = match &target.readiness.check {
         ReadinessCheck::Alive => return Look::Ready(Level::Exec),
-        ReadinessCheck::Exec { command } => return exec(command, limit).await,
+        ReadinessCheck::Exec { command } => return exec(target.pid, command, limit).await,
         ReadinessCheck::Tcp { port }
         | ReadinessCheck::Http { port, .. }
         | ReadinessCheck::Card { port }
@@ -240,21 +241,40 @@ async fn card(
     if missing == CARD_PATHS.len() { Card::None } else { Card::NotYet(last) }
 }
 
-async fn exec(command: &[String], limit: Duration) -> Look {
+/// Runs a check beside the agent: with its environment, in its folder, in a group of its own.
+///
+/// tokio's own process handling is used here and nowhere else in noded: these are noded's
+/// children, not agents, and the spawner and steps do all other reaping.
+async fn exec(pid: i32, command: &[String], limit: Duration) -> Look {
     let Some((program, args)) = command.split_first() else {
         return Look::NotYet("no command".to_owned());
     };
-    let child = tokio::process::Command::new(program)
+    let started = tokio::process::Command::new(program)
         .args(args)
+        .env_clear()
+        .envs(proc::environment(pid))
+        .current_dir(format!("/proc/{pid}/cwd"))
+        .process_group(0)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .kill_on_drop(true)
-        .status();
-    match timeout(limit, child).await {
+        .spawn();
+    let mut child = match started {
+        Ok(child) => child,
+        Err(error) => return Look::NotYet(format!("`{program}`: {error}")),
+    };
+    match timeout(limit, child.wait()).await {
         Ok(Ok(status)) if status.success() => Look::Ready(Level::Command),
         Ok(Ok(status)) => Look::NotYet(format!("`{program}` ended with {status}")),
         Ok(Err(error)) => Look::NotYet(format!("`{program}`: {error}")),
-        Err(_) => Look::NotYet(format!("`{program}` took longer than {}", seconds(limit))),
+        Err(_) => {
+            // Unreaped, so the group's number is still its own.
+            if let Some(group) = child.id().and_then(|id| i32::try_from(id).ok()) {
+                let _ = pidfd::signal_group(group, SignalNumber::KILL);
+            }
+            let _ = child.wait().await;
+            Look::NotYet(format!("`{program}` took longer than {}", seconds(limit)))
+        }
     }
 }

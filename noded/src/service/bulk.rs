@@ -18,7 +18,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::conn::{Conn, require_head, require_viewer};
 use super::control::run_id;
-use super::listen::{Tls, accept_unix, server, shake_hands};
+use super::listen::{Knock, Tls, accept_unix, server, shake_hands};
 use crate::ledger::{Ledger, LogFile};
 use crate::logs::{self, Chunk, Start};
 use crate::msg::InstanceKey;
@@ -38,7 +38,7 @@ pub struct BulkSettings {
     /// The unix socket, bound.
     pub unix: std::os::unix::net::UnixListener,
     /// Connections that control found to be ours, before their handshake.
-    pub tcp: mpsc::Receiver<std::net::TcpStream>,
+    pub tcp: mpsc::Receiver<Knock>,
     /// For the handshakes.
     pub tls: Option<Tls>,
     /// Where output is.
@@ -102,12 +102,12 @@ async fn watch_output(event: OwnedFd, raised: watch::Sender<()>) {
 }
 
 async fn accept_tls(
-    mut sockets: mpsc::Receiver<std::net::TcpStream>,
+    mut knocks: mpsc::Receiver<Knock>,
     tls: Tls,
     accepted: mpsc::Sender<io::Result<Conn>>,
 ) {
     let mut shaking = JoinSet::new();
-    while let Some(socket) = sockets.recv().await {
+    while let Some(Knock { stream: socket, slot }) = knocks.recv().await {
         let (tls, accepted) = (tls.clone(), accepted.clone());
         shaking.spawn(async move {
             let shaken = async {
@@ -122,6 +122,7 @@ async fn accept_tls(
                 Ok(Err(error)) => tracing::warn!(%error, "refused a connection for output"),
                 Err(_) => tracing::warn!("refused a connection for output: handshake too slow"),
             }
+            drop(slot);
         });
         while shaking.try_join_next().is_some() {}
     }

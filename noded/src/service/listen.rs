@@ -6,7 +6,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use a2arun_rt::tls::{self, TrustDomain};
@@ -90,25 +90,62 @@ async fn pause(error: &io::Error) {
     tokio::time::sleep(Duration::from_millis(50)).await;
 }
 
+/// How many handshakes each address has under way.
+#[derive(Debug, Clone, Default)]
+struct Slots {
+    by_address: Arc<Mutex<HashMap<IpAddr, usize>>>,
+}
+
+/// One handshake under way; over when it is dropped.
+#[derive(Debug)]
+pub(super) struct Slot {
+    slots: Slots,
+    ip: IpAddr,
+}
+
+impl Slots {
+    fn take(&self, ip: IpAddr) -> Option<Slot> {
+        let mut counts = self.by_address.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = counts.entry(ip).or_default();
+        if *count >= HANDSHAKES_PER_ADDRESS {
+            return None;
+        }
+        *count += 1;
+        Some(Slot { slots: self.clone(), ip })
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        let mut counts = self.slots.by_address.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = counts.get_mut(&self.ip) {
+            *count -= 1;
+            if *count == 0 {
+                counts.remove(&self.ip);
+            }
+        }
+    }
+}
+
+/// A client that wants the bulk service, before its handshake.
+#[derive(Debug)]
+pub struct Knock {
+    pub(super) stream: std::net::TcpStream,
+    pub(super) slot: Slot,
+}
+
 /// Accepts from TCP, finds out what each client wants, and hands it to the right thread.
 pub(super) async fn accept_tcp(
     listener: TcpListener,
     tls: Tls,
     control: mpsc::Sender<io::Result<Conn>>,
-    bulk: mpsc::Sender<std::net::TcpStream>,
+    bulk: mpsc::Sender<Knock>,
 ) {
-    let mut shaking: JoinSet<IpAddr> = JoinSet::new();
-    let mut by_address: HashMap<IpAddr, usize> = HashMap::new();
+    let mut shaking = JoinSet::new();
+    let slots = Slots::default();
     loop {
         let accepted = listener.accept().await;
-        while let Some(done) = shaking.try_join_next() {
-            if let Ok(ip) = done
-                && let Some(count) = by_address.get_mut(&ip)
-            {
-                *count -= 1;
-            }
-        }
-        by_address.retain(|_, count| *count > 0);
+        while shaking.try_join_next().is_some() {}
         let (stream, address) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
@@ -116,22 +153,19 @@ pub(super) async fn accept_tcp(
                 continue;
             }
         };
-        let count = by_address.entry(address.ip()).or_default();
-        if *count >= HANDSHAKES_PER_ADDRESS {
+        let Some(slot) = slots.take(address.ip()) else {
             tracing::warn!(%address, "too many handshakes at once from this address");
             continue;
-        }
-        *count += 1;
+        };
         let (tls, control, bulk) = (tls.clone(), control.clone(), bulk.clone());
         shaking.spawn(async move {
-            let greeted = greet(stream, address, tls, control, bulk);
+            let greeted = greet(stream, address, tls, control, bulk, slot);
             match tokio::time::timeout(HANDSHAKE_LIMIT, greeted).await {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) if hung_up(&error) => tracing::debug!(%address, "it hung up"),
                 Ok(Err(error)) => tracing::warn!(%address, %error, "refused a connection"),
                 Err(_) => tracing::warn!(%address, "refused a connection: handshake too slow"),
             }
-            address.ip()
         });
     }
 }
@@ -147,12 +181,13 @@ async fn greet(
     address: SocketAddr,
     tls: Tls,
     control: mpsc::Sender<io::Result<Conn>>,
-    bulk: mpsc::Sender<std::net::TcpStream>,
+    bulk: mpsc::Sender<Knock>,
+    slot: Slot,
 ) -> io::Result<()> {
     stream.set_nodelay(true)?;
     match hello::wants(&stream).await? {
         Wants::Bulk => {
-            let _ = bulk.send(stream.into_std()?).await;
+            let _ = bulk.send(Knock { stream: stream.into_std()?, slot }).await;
         }
         Wants::Control => {
             let conn = shake_hands(stream, address, &tls).await?;
@@ -194,7 +229,7 @@ pub(super) fn server(window: u32) -> Server {
 /// When the transport itself fails.
 pub async fn serve_control(
     unix: UnixListener,
-    tcp: Option<(TcpListener, Tls, mpsc::Sender<std::net::TcpStream>)>,
+    tcp: Option<(TcpListener, Tls, mpsc::Sender<Knock>)>,
     service: ControlService,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), tonic::transport::Error> {
