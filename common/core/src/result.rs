@@ -63,7 +63,7 @@ pub struct FirstCause {
     pub stderr: Vec<String>,
 }
 
-/// How the instances of a run ended; the sum is the job's size.
+/// How the instances of a run ended; the sum of `completed` to `unknown` is the job's size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Counts {
     /// All instances.
@@ -78,6 +78,9 @@ pub struct Counts {
     pub not_started: u32,
     /// Nobody could learn how they ended, or whether.
     pub unknown: u32,
+    /// Processes that could not be stopped, of all instances.
+    #[serde(default)]
+    pub survivors: u32,
 }
 
 impl Counts {
@@ -167,7 +170,8 @@ mod tests {
     "failed": 8,
     "stopped": 2,
     "not_started": 1,
-    "unknown": 2
+    "unknown": 2,
+    "survivors": 0
   }
 }
 "#);

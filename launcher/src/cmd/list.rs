@@ -7,9 +7,9 @@ use tokio::task::JoinSet;
 
 use crate::cli::{ListArgs, OutputFormat};
 use crate::cmd::Context;
-use crate::cmd::status::from_hosts;
+use crate::cmd::status::{Answers, from_hosts};
 use crate::output::{Table, print_json, print_line, say};
-use crate::registry::{Entry, Life, list as entries};
+use crate::registry::{Entry, Life, list as entries, write_closed};
 use crate::session::ask_status;
 use crate::target::chain;
 
@@ -64,12 +64,19 @@ async fn row(entry: &Entry, context: &Context) -> ListJson {
     match &entry.life {
         Life::Ended(result) => row.ended = Some(result.ended),
         // Without a head its hosts still have it for a while, or to its end.
-        Life::HeadGone => match from_hosts(entry, context).await {
-            Ok(status) => {
+        Life::HeadGone => match from_hosts(entry, None, context).await {
+            Ok((status, answers)) => {
                 row.state = status.state;
                 row.ready = Some(ready_in(&status));
+                if status.state == JobState::Inactive && answers == Answers::All {
+                    close(entry, &status);
+                }
             }
-            Err(error) => say(&format!("warning: {}: {error:#}", run.run)),
+            // Nobody could be asked: that is not to say that it is over.
+            Err(error) => {
+                say(&format!("warning: {}: {error:#}", run.run));
+                row.state = JobState::Degraded;
+            }
         },
         Life::Alive => match ask_status(&run.socket).await {
             Ok(status) => {
@@ -83,6 +90,13 @@ async fn row(entry: &Entry, context: &Context) -> ListJson {
         },
     }
     row
+}
+
+/// Every host says that nothing of a run without a head is left: that is how it ended.
+fn close(entry: &Entry, status: &StatusJson) {
+    if let Err(error) = write_closed(entry, status) {
+        tracing::warn!(run = %entry.run.run, %error, "cannot write down that a run is over");
+    }
 }
 
 fn ready_in(status: &StatusJson) -> u32 {

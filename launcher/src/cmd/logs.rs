@@ -15,7 +15,7 @@ use crate::cli::{JobRef, LogsArgs, OutputFormat};
 use crate::cmd::status::entry;
 use crate::cmd::{Context, Failure};
 use crate::head::listen;
-use crate::output::{Activity, LogFormat, LogSink, Names, Printer, say};
+use crate::output::{Activity, LogFormat, LogSink, Names, Printer, Written, say};
 use crate::registry::{Entry, HostReach, RunJson};
 use crate::session::{Chunk, ChunkSink, LogRequest, StreamKind, read_logs};
 use crate::target::{ConnectError, Installed, Local, Target, chain};
@@ -70,7 +70,9 @@ pub(super) async fn logs(args: &LogsArgs, context: &Context) -> anyhow::Result<u
     }
     readers.shutdown().await;
     drop(gone);
-    printer.drain().await;
+    if printer.drain().await == Written::Partly && worst == LauncherCode::Ok {
+        worst = LauncherCode::Internal;
+    }
     Ok(worst.code())
 }
 
@@ -152,13 +154,16 @@ fn ranks(wanted: &JobRef, run: &RunJson) -> anyhow::Result<Option<Vec<Rank>>> {
     });
     let ranks: Vec<Rank> = all.collect();
     if ranks.is_empty() {
-        let known: Vec<&str> = run.agents.iter().map(|a| a.id.as_str()).collect();
-        let message = format!("nothing of run {} is called `{wanted}`", run.run);
-        return Err(Failure::new(LauncherCode::Usage, message)
-            .hint(format!("its agents: {}", known.join(", ")))
-            .into());
+        return Err(no_such_agent(wanted, run));
     }
     Ok(Some(ranks))
+}
+
+pub(super) fn no_such_agent(wanted: &JobRef, run: &RunJson) -> anyhow::Error {
+    let known: Vec<&str> = run.agents.iter().map(|a| a.id.as_str()).collect();
+    let message = format!("nothing of run {} is called `{wanted}`", run.run);
+    let hint = format!("its agents: {}", known.join(", "));
+    Failure::new(LauncherCode::Usage, message).hint(hint).into()
 }
 
 /// Lets through what was asked for.

@@ -17,8 +17,8 @@ use crate::cmd::prepare::{Prepared, prepare};
 use crate::cmd::{Context, Failure};
 use crate::head::{self, Io, Job, Outcome, listen};
 use crate::output::{
-    Activity, FileWriter, Files, LogFormat, Printer, Sinks, Talk, Volume, print_json, print_line,
-    say,
+    Activity, FileWriter, Files, Kept, LogFormat, Printer, Sinks, Talk, Volume, Written,
+    print_json, print_line, say,
 };
 use crate::registry::{self, AgentRanks, RunFolder, RunJson, boot_id, process_start, prune};
 use crate::session::serve_head;
@@ -66,7 +66,7 @@ pub(super) async fn run(args: RunArgs, context: &Context) -> anyhow::Result<u8> 
             None
         }
     };
-    let io = make_io(&args, context, &job, sinks, files, asks);
+    let (io, kept) = make_io(&args, context, &job, sinks, files, asks);
     let outcome = head::run(job, io, signals).await;
     servers.shutdown().await;
     let written = finish_files(writer, args.output_dir.as_deref(), context, &outcome);
@@ -86,24 +86,28 @@ pub(super) async fn run(args: RunArgs, context: &Context) -> anyhow::Result<u8> 
             prune(&runs);
         }
     }
-    drain(printer, outcome.abandoned, &status).await?;
-    conclude(&args, context, &outcome)?;
+    let printed = drain(printer, outcome.abandoned, &status).await?;
+    conclude(&args, context, &outcome, kept)?;
     written?;
-    Ok(outcome.exit_code)
+    Ok(match (outcome.exit_code, printed) {
+        (0, Written::Partly) => LauncherCode::Internal.code(),
+        (code, _) => code,
+    })
 }
 
 /// The printing threads end when the head, which held their other ends, is gone, and our reader
 /// has taken everything; a reader that stands still can be left behind by a Ctrl-C.
-async fn drain(printer: Printer, abandoned: bool, status: &str) -> anyhow::Result<()> {
+async fn drain(printer: Printer, abandoned: bool, status: &str) -> anyhow::Result<Written> {
     let mut signals = listen(status).context("cannot listen for signals")?;
     // No loop around it: whichever comes first is the end. The threads go on writing until the
     // process is gone.
-    tokio::select! {
-        () = printer.drain() => {}
-        _ = signals.next() => {}
-        () = sleep(ABANDONED_LIMIT), if abandoned => {}
-    }
-    Ok(())
+    let written = tokio::select! {
+        written = printer.drain() => written,
+        // Who does not want to wait does not want to be told either.
+        _ = signals.next() => Written::All,
+        () = sleep(ABANDONED_LIMIT), if abandoned => Written::All,
+    };
+    Ok(written)
 }
 
 fn make_io(
@@ -113,13 +117,13 @@ fn make_io(
     sinks: Sinks,
     files: Option<Files>,
     asks: mpsc::Receiver<head::Ask>,
-) -> Io {
+) -> (Io, Kept) {
     let volume = match (args.output.output, job.program, args.verbose) {
         (OutputFormat::Quiet, _, _) => Volume::Errors,
         (_, true, false) => Volume::Errors,
         (OutputFormat::Human | OutputFormat::Json | OutputFormat::Jsonl, _, _) => Volume::Progress,
     };
-    let talk = Talk::new(&sinks, context.stderr_style(args.output), volume);
+    let (talk, kept) = Talk::new(&sinks, context.stderr_style(args.output), volume);
     let sink = |terminal: bool| if terminal { Sink::Terminal } else { Sink::Raw };
     let format = match args.output.output {
         OutputFormat::Jsonl => LogFormat::Jsonl { seq: Arc::new(AtomicU64::new(1)) },
@@ -133,7 +137,8 @@ fn make_io(
             }
         }
     };
-    Io { sinks, talk, format, files, activity: Arc::new(Activity::default()), asks }
+    let io = Io { sinks, talk, format, files, activity: Arc::new(Activity::default()), asks };
+    (io, kept)
 }
 
 fn open_folder(
@@ -170,6 +175,7 @@ fn open_folder(
             .iter()
             .map(|a| AgentRanks { id: a.id.clone(), first: a.first, count: a.count })
             .collect(),
+        placed: job.plan.instances.iter().map(|i| i.host.0).collect(),
         trust: trust.map(Path::to_owned),
     };
     folder
@@ -193,8 +199,16 @@ fn finish_files(
 }
 
 /// The last words: what went wrong, once, and the result where it was asked for.
-fn conclude(args: &RunArgs, context: &Context, outcome: &Outcome) -> anyhow::Result<()> {
+fn conclude(
+    args: &RunArgs,
+    context: &Context,
+    outcome: &Outcome,
+    mut kept: Kept,
+) -> anyhow::Result<()> {
     let style = context.stderr_style(args.output);
+    while let Some(text) = kept.take() {
+        say(&text);
+    }
     if let Some(cause) = &outcome.cause {
         if !outcome.last_words.is_empty() {
             let count = outcome.last_words.len();

@@ -1,33 +1,43 @@
 //! `status`: one run, from its head, or from its hosts where the head is gone.
 
+use std::path::Path;
+
 use a2arun_core::exit_code::LauncherCode;
+use a2arun_core::ids::Rank;
 use a2arun_core::status::{ExitJson, InstanceState, InstanceStatusJson, JobState, StatusJson};
 use anyhow::Context as _;
+use tokio::task::JoinSet;
 
 use crate::cli::{OutputFormat, StatusArgs};
 use crate::cmd::{Context, Failure};
 use crate::output::{Table, print_json, print_line, say};
-use crate::registry::{Entry, Found, Life, find, last_status, list};
+use crate::registry::{Entry, Found, Life, RunJson, find, last_status, list};
 use crate::session::{InstanceReport, PhaseReport, ask_status, describe};
-use crate::target::chain;
+use crate::target::{ConnectError, OnDemand, chain};
 
 pub(super) async fn status(args: &StatusArgs, context: &Context) -> anyhow::Result<u8> {
     let entry = entry(&args.job.job, context)?;
-    let mut status = match &entry.life {
-        Life::Alive => ask_status(&entry.run.socket)
-            .await
-            .with_context(|| format!("cannot ask the head of {}", entry.run.run))?,
+    let (mut status, answers) = match &entry.life {
+        Life::Alive => {
+            let status = ask_status(&entry.run.socket)
+                .await
+                .with_context(|| format!("cannot ask the head of {}", entry.run.run))?;
+            (status, Answers::All)
+        }
         Life::Ended(_) => match last_status(&entry)? {
-            Some(status) => status,
-            None => from_hosts(&entry, context).await?,
+            Some(status) => (status, Answers::All),
+            None => from_hosts(&entry, None, context).await?,
         },
-        Life::HeadGone => from_hosts(&entry, context).await?,
+        Life::HeadGone => from_hosts(&entry, None, context).await?,
     };
     if let Some(agent) = &args.job.agent {
         status.instances.retain(|i| {
             let copy = args.job.index.is_none_or(|n| i.name == format!("{agent}[{n}]"));
             (i.agent == *agent || i.rank.to_string() == *agent) && copy
         });
+        if status.instances.is_empty() {
+            return Err(super::logs::no_such_agent(&args.job, &entry.run));
+        }
     }
     match args.output.output {
         OutputFormat::Json => print_json(&status)?,
@@ -35,7 +45,10 @@ pub(super) async fn status(args: &StatusArgs, context: &Context) -> anyhow::Resu
         OutputFormat::Quiet => {}
         OutputFormat::Human => human(&status)?,
     }
-    Ok(LauncherCode::Ok.code())
+    Ok(match answers {
+        Answers::All => LauncherCode::Ok.code(),
+        Answers::Some => LauncherCode::HostUnreachable.code(),
+    })
 }
 
 /// The run that a name means.
@@ -56,20 +69,53 @@ pub(super) fn entry(name: &str, context: &Context) -> anyhow::Result<Entry> {
     }
 }
 
-/// A run as its hosts know it; a host that does not answer is said and left out.
-pub(super) async fn from_hosts(entry: &Entry, context: &Context) -> anyhow::Result<StatusJson> {
-    let mut instances = Vec::new();
-    for (reach, target) in super::logs::targets(entry, None, context)? {
+/// A run as its hosts know it. A host that does not answer is said, and its instances are shown
+/// as lost: nobody knows that they are gone.
+pub(super) async fn from_hosts(
+    entry: &Entry,
+    trust: Option<&Path>,
+    context: &Context,
+) -> anyhow::Result<(StatusJson, Answers)> {
+    let run = &entry.run;
+    // A noded of this machine that is gone may have been killed: one that is started finds what
+    // runs by its records. What has ended needs no proof any more.
+    let on_demand = match &entry.life {
+        Life::HeadGone => OnDemand::Start,
+        Life::Alive | Life::Ended(_) => OnDemand::Never,
+    };
+    let mut asked = JoinSet::new();
+    for (at, (reach, target)) in
+        super::logs::targets(entry, trust, context)?.into_iter().enumerate()
+    {
+        let id = run.run.clone();
+        asked.spawn(async move {
+            (at, reach, describe(&target, Some(&id), true, on_demand).await)
+        });
+    }
+    let mut instances: Vec<InstanceStatusJson> = Vec::new();
+    let mut lost = Vec::new();
+    for (at, reach, answer) in asked.join_all().await {
         let host = reach.name().to_string();
-        match describe(&target, Some(&entry.run.run), true).await {
+        match answer {
             Ok(report) => {
-                for run in report.runs.into_iter().filter(|r| r.run == entry.run.run.as_str()) {
+                for run in report.runs.into_iter().filter(|r| r.run == run.run.as_str()) {
                     instances.extend(run.instances.iter().map(|i| instance(i, &host)));
                 }
             }
             // A noded of this machine leaves when it has nothing left.
             Err(error) if error.is_local_and_gone() => {}
-            Err(error) => say(&format!("warning: {host}: {}", chain(&error))),
+            Err(ConnectError::NoRun(_)) => {}
+            Err(error) => {
+                say(&format!("warning: {host}: {}", chain(&error)));
+                lost.push((at, host));
+            }
+        }
+    }
+    for (at, host) in &lost {
+        for rank in run.ranks_of(*at) {
+            if instances.iter().all(|i| i.rank != rank.0) {
+                instances.push(unheard(run, rank, host));
+            }
         }
     }
     instances.sort_by_key(|i| i.rank);
@@ -83,8 +129,39 @@ pub(super) async fn from_hosts(entry: &Entry, context: &Context) -> anyhow::Resu
         (Life::HeadGone, true) => JobState::Degraded,
         (Life::Alive, _) => JobState::Running,
     };
-    let (job, run) = (entry.run.job.to_string(), entry.run.run.to_string());
-    Ok(StatusJson { job, run, state, result, since, instances })
+    let (job, run) = (run.job.to_string(), run.run.to_string());
+    let answers = if lost.is_empty() { Answers::All } else { Answers::Some };
+    Ok((StatusJson { job, run, state, result, since, instances }, answers))
+}
+
+/// Whether every host answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Answers {
+    All,
+    Some,
+}
+
+/// An instance of a host that does not answer.
+fn unheard(run: &RunJson, rank: Rank, host: &str) -> InstanceStatusJson {
+    let (agent, index) = run.name_of(rank).unwrap_or_else(|| ("?".to_owned(), rank.0));
+    InstanceStatusJson {
+        name: format!("{agent}[{index}]"),
+        agent,
+        rank: rank.0,
+        host: host.to_owned(),
+        state: InstanceState::Lost,
+        ready: None,
+        card: None,
+        net: None,
+        pid: None,
+        incarnation: None,
+        restarts: 0,
+        url: None,
+        exit: None,
+        since: None,
+        cpu_percent: None,
+        memory_bytes: None,
+    }
 }
 
 fn instance(report: &InstanceReport, host: &str) -> InstanceStatusJson {

@@ -63,7 +63,7 @@ pub(super) struct Head {
     pub(super) give_up_at: Option<Instant>,
     pub(super) given_up: Vec<Rank>,
     /// What a host said when it failed the launch.
-    pub(super) host_failure: Option<(HostIx, String)>,
+    pub(super) host_failure: Option<HostFailure>,
     pub(super) sessions: JoinSet<()>,
     pub(super) logs: JoinSet<(HostIx, LogSink)>,
     pub(super) stdin: JoinSet<()>,
@@ -74,6 +74,21 @@ pub(super) struct Head {
     wall: Option<Instant>,
     asks_open: bool,
     queue: VecDeque<Event>,
+}
+
+/// What a host said when it failed the launch.
+pub(super) struct HostFailure {
+    pub(super) host: HostIx,
+    pub(super) text: String,
+    pub(super) told: Told,
+}
+
+/// Whether the user has read it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Told {
+    Yes,
+    /// It is to be the last word.
+    NotYet,
 }
 
 pub(super) enum Input {
@@ -173,12 +188,9 @@ impl Head {
                 let _ = reply.send(self.status());
             }
             Ask::Stop { now, done } => {
-                let by = StopBy::Request;
+                let by = if now { StopBy::RequestNow } else { StopBy::Request };
                 self.show.stop_asked(by, &self.state, &self.instances);
                 self.feed(Event::StopRequested(by));
-                if now {
-                    self.feed(Event::StopRequested(by));
-                }
                 let _ = done.send(());
             }
         }
@@ -339,7 +351,8 @@ impl Head {
                 self.queue(events);
                 if let job::Phase::Connecting | job::Phase::Launching { .. } = self.state.phase {
                     let code = a2arun_core::exit_code::LauncherCode::HostUnreachable;
-                    self.note_failure(host, "lost: nothing was heard of it for 10 s".to_owned());
+                    let text = "lost: nothing was heard of it for 10 s".to_owned();
+                    self.note_failure(host, text, Told::NotYet);
                     self.queue([Event::SessionFailed { host, code }]);
                 }
                 self.settle();
@@ -363,7 +376,7 @@ impl Head {
             }
         };
         let now = Timestamp::now();
-        self.note_failure(host, message.to_owned());
+        self.note_failure(host, message.to_owned(), Told::NotYet);
         // The refusal is the cause; the instances that never were are no news of their own.
         self.queue([Event::StageFailed { host, code }]);
         self.settle();
@@ -374,8 +387,9 @@ impl Head {
         self.settle();
     }
 
-    pub(super) fn note_failure(&mut self, host: HostIx, text: String) {
-        self.host_failure.get_or_insert((host, text));
+    /// Only the first counts.
+    pub(super) fn note_failure(&mut self, host: HostIx, text: String, told: Told) {
+        self.host_failure.get_or_insert(HostFailure { host, text, told });
     }
 
     pub(super) fn new_host(&mut self, host: Host) {

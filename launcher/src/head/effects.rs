@@ -16,7 +16,7 @@ use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
-use crate::head::actor::{Head, TICK};
+use crate::head::actor::{Head, TICK, Told};
 use crate::head::batches;
 use crate::head::hosts::{COMMANDS_DEPTH, Host, Reach};
 use crate::head::stops::Schedule;
@@ -70,6 +70,10 @@ impl Head {
 
     /// Attached for the first time: its output is read, its ports are reserved.
     pub(super) fn host_up(&mut self, host: HostIx) {
+        if self.state.phase != Phase::Connecting {
+            // The job was given up meanwhile: nothing is prepared and nothing will be written.
+            return;
+        }
         self.follow(host);
         let wanted = self.ports_wanted(host);
         let bind_address =
@@ -140,8 +144,8 @@ impl Head {
                             conflict.port
                         )
                     };
-                    self.note_failure(host, text.clone());
                     self.show.failure(&text);
+                    self.note_failure(host, text, Told::Yes);
                 }
                 if let Some(entry) = self.hosts.get(host) {
                     entry.reach = Reach::Conflict;
@@ -175,8 +179,7 @@ impl Head {
                     self.queue([Event::AllSessionsUp]);
                 }
                 Err((host, text)) => {
-                    self.show.failure(&text);
-                    self.note_failure(host, text);
+                    self.note_failure(host, text, Told::NotYet);
                     self.queue([Event::SessionFailed { host, code: LauncherCode::Internal }]);
                 }
             }
@@ -190,7 +193,7 @@ impl Head {
         self.show.bad_hosts(&self.job, &self.hosts);
         if let Some((host, code, text)) = first {
             if let Some(text) = text {
-                self.note_failure(host, text);
+                self.note_failure(host, text, Told::Yes);
             }
             self.queue([Event::SessionFailed { host, code }]);
         }
@@ -242,22 +245,32 @@ impl Head {
             for piece in batches::split(launch) {
                 let (templates, instances) = (piece.templates, piece.instances);
                 let generation = plan.generation;
-                commands.push((host, Command::Launch { generation, templates, instances }));
+                let ranks: Vec<Rank> = instances.iter().map(|i| i.rank).collect();
+                let command = Command::Launch { generation, templates, instances };
+                commands.push((host, ranks, command));
             }
         }
-        for (host, command) in commands {
-            let sent = self.hosts.get(host).is_some_and(|entry| entry.send(command));
-            if !sent {
-                let text = "its session does not take the launch".to_owned();
-                self.note_failure(host, text);
-                self.queue([Event::SessionFailed { host, code: LauncherCode::HostUnreachable }]);
-                return;
-            }
-        }
+        // From here on they may be running, however much of the launch is handed over: a roll-back
+        // must name them all.
         let now = Timestamp::now();
         for rank in &plan.stages[stage.get()] {
             let events = self.instances.assigned(*rank, now);
             self.queue(events);
+        }
+        let mut unsent = Vec::new();
+        for (host, ranks, command) in commands {
+            let sent = unsent.is_empty()
+                && self.hosts.get(host).is_some_and(|entry| entry.send(command));
+            if !sent {
+                let text = "its session does not take the launch".to_owned();
+                self.note_failure(host, text, Told::NotYet);
+                self.queue([Event::SessionFailed { host, code: LauncherCode::HostUnreachable }]);
+                unsent.extend(ranks);
+            }
+        }
+        for rank in unsent {
+            let moved = self.instances.refused(rank, "its launch was not sent", now);
+            self.queue(moved.events);
         }
     }
 

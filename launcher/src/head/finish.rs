@@ -6,13 +6,14 @@ use std::time::Duration;
 use a2arun_core::exit_code::LauncherCode;
 use a2arun_core::ids::Rank;
 use a2arun_core::machine::job::{Failure, JobResult};
+use a2arun_core::outcome::ExitReason;
 use a2arun_core::plan::HostIx;
 use a2arun_core::result::{Counts, FirstCause, ResultJson};
 use a2arun_core::status::StatusJson;
 use jiff::Timestamp;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::head::actor::{Head, Input};
+use crate::head::actor::{Head, HostFailure, Input, Told};
 use crate::head::hosts::Host;
 use crate::output::{cause_line, why};
 use crate::session::{
@@ -207,12 +208,19 @@ fn outcome(
     }
     let plan = &head.job.plan;
     let mut counts = Counts::default();
-    for (_, instance) in head.instances.iter() {
-        let gone =
-            instance.mirror.report().is_some().then_some(a2arun_core::outcome::ExitReason::Unknown);
-        counts.add(instance.exit.as_ref().map(|(_, exit)| exit.reason).or(gone));
+    for (rank, instance) in head.instances.iter() {
+        // A host that was told to launch and was not heard of again may have done so.
+        let gone = instance.mirror.report().is_some() || head.given_up.contains(&rank);
+        let gone = gone.then_some(ExitReason::Unknown);
+        let exit = instance.exit.as_ref().filter(|_| !instance.refused);
+        counts.add(exit.map(|(_, exit)| exit.reason).or(gone.filter(|_| !instance.refused)));
+        counts.survivors += instance.exit.as_ref().map_or(0, |(_, exit)| {
+            u32::try_from(exit.survivors.len()).unwrap_or(u32::MAX)
+        });
     }
-    let cause = first.map(|failure| first_cause(head, failure, last_words.clone()));
+    let cause = first
+        .map(|failure| first_cause(head, failure, last_words.clone()))
+        .or_else(|| left_behind(head, exit_code, &counts, ended));
     let line = match (&result, first) {
         (JobResult::Failed { .. } | JobResult::LaunchFailed { .. }, Some(failure)) => {
             cause_text(head, failure)
@@ -234,12 +242,42 @@ fn outcome(
     Outcome { exit_code, result, status: head.status(), cause: line, last_words, abandoned: false }
 }
 
+/// A job that went well and cannot be said to be gone has not gone well.
+fn left_behind(head: &Head, exit_code: u8, counts: &Counts, when: Timestamp) -> Option<FirstCause> {
+    let why = match (head.given_up.len(), counts.survivors) {
+        _ if exit_code == 0 => return None,
+        (0, 0) => return None,
+        (0, left) => format!("{left} processes could not be stopped"),
+        (lost, _) => format!("nobody said that {lost} instances ended"),
+    };
+    let rank = head.given_up.first().copied();
+    let plan = &head.job.plan;
+    Some(FirstCause {
+        agent: rank.map(|rank| plan.name(rank).to_string()),
+        rank: rank.map(|rank| rank.0),
+        host: rank.map(|rank| plan.host(plan.instance(rank).host).name().to_string()),
+        when,
+        why,
+        reason: None,
+        code: None,
+        signal: None,
+        stderr: Vec::new(),
+    })
+}
+
 fn cause_text(head: &Head, failure: Failure) -> Option<String> {
-    let rank = failure.rank?;
+    let Some(rank) = failure.rank else {
+        let said = host_failure(head, failure).filter(|said| said.told == Told::NotYet)?;
+        return Some(format!("{}: {}", head.job.plan.host(said.host).name(), said.text));
+    };
     let (_, record) = head.instances.get(rank)?.exit.as_ref()?;
     let plan = &head.job.plan;
     let host = plan.host(plan.instance(rank).host).name();
     Some(cause_line(&plan.name(rank).to_string(), host.as_str(), record))
+}
+
+fn host_failure(head: &Head, failure: Failure) -> Option<&HostFailure> {
+    head.host_failure.as_ref().filter(|said| Some(said.host) == failure.host)
 }
 
 fn first_cause(head: &Head, failure: Failure, stderr: Vec<String>) -> FirstCause {
@@ -247,10 +285,10 @@ fn first_cause(head: &Head, failure: Failure, stderr: Vec<String>) -> FirstCause
     let instance = failure.rank.and_then(|rank| head.instances.get(rank));
     let record = instance.and_then(|i| i.exit.as_ref()).map(|(_, record)| record);
     let host = failure.host.or_else(|| failure.rank.map(|rank| plan.instance(rank).host));
-    let said = head.host_failure.as_ref().filter(|(h, _)| Some(*h) == failure.host);
+    let said = host_failure(head, failure);
     let text = match (record, said) {
         (Some(record), _) => why(record),
-        (None, Some((_, said))) => said.clone(),
+        (None, Some(said)) => said.text.clone(),
         (None, None) => "no cause is known".to_owned(),
     };
     FirstCause {

@@ -30,6 +30,8 @@ pub(super) struct Instance {
     pub(super) exit: Option<(Incarnation, Box<ExitRecord>)>,
     /// What its probe saw last, while it is not ready.
     pub(super) probe: Option<String>,
+    /// Its launch was refused: it never was.
+    pub(super) refused: bool,
     live: bool,
 }
 
@@ -73,6 +75,7 @@ impl Instances {
             card: None,
             exit: None,
             probe: None,
+            refused: false,
             live: false,
         };
         Self {
@@ -169,6 +172,9 @@ impl Instances {
 
     /// A launch was refused: the instance never was.
     pub(super) fn refused(&mut self, rank: Rank, why: &str, now: Timestamp) -> Moved {
+        if let Some(instance) = self.list.get_mut(rank.0 as usize) {
+            instance.refused = true;
+        }
         let record = ExitRecord::spawn_failed(why.to_owned(), now);
         self.heard(rank, Incarnation(1), News::Exited(Box::new(record)), now)
     }

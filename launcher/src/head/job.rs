@@ -57,6 +57,6 @@ pub(crate) struct Io {
 pub(crate) enum Ask {
     /// The run as it is.
     Status(oneshot::Sender<StatusJson>),
-    /// As a Ctrl-C; `now`: as two.
+    /// An orderly stop, however often it comes; `now`: without any grace.
     Stop { now: bool, done: oneshot::Sender<()> },
 }

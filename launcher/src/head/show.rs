@@ -8,6 +8,7 @@ use a2arun_core::machine::job::{self, Phase, StopBy, is_failure};
 use a2arun_core::machine::mirror::End;
 use a2arun_core::plan::{HostIx, Plan, ResolvedPlan, StageIx};
 use a2arun_core::status::InstanceState;
+use jiff::Timestamp;
 use tokio::time::Instant;
 
 use crate::head::hosts::{Hosts, Reach};
@@ -200,13 +201,15 @@ impl Show {
 
     /// Every bad host with its cause, and how the others are.
     pub(super) fn bad_hosts(&self, job: &Job, hosts: &Hosts) {
+        let style = self.talk.style();
         let mut good = Vec::new();
         let mut hints = Vec::new();
+        let mut lines = Vec::new();
         for (ix, host) in hosts.iter() {
             let name = job.plan.host(ix).name();
             match &host.reach {
                 Reach::Failed(error) => {
-                    self.talk.error(&format!("{name}: {}", chain(error)));
+                    lines.push(format!("{} {name}: {}", style.error("error:"), chain(error)));
                     hints.extend(error.hint());
                 }
                 Reach::Conflict => {}
@@ -214,15 +217,15 @@ impl Show {
             }
         }
         hints.dedup();
-        hints.iter().for_each(|hint| self.talk.hint(hint));
+        lines.extend(hints.iter().map(|hint| format!("{} {hint}", style.bold("hint:"))));
         let tail = "nothing was started";
-        match good.len() {
-            0 => self.talk.block(tail),
-            n if n <= NAMED_MAX => {
-                self.talk.block(&format!("{} answered; {tail}", good.join(", ")))
-            }
-            n => self.talk.block(&format!("the other {n} hosts answered; {tail}")),
-        }
+        lines.push(match good.len() {
+            0 => tail.to_owned(),
+            n if n <= NAMED_MAX => format!("{} answered; {tail}", good.join(", ")),
+            n => format!("the other {n} hosts answered; {tail}"),
+        });
+        // One message: a hundred of them would not find room.
+        self.talk.error_block(&lines.join("\n"));
     }
 
     pub(super) fn wall_time(&self, limit: Option<Duration>) {
@@ -236,11 +239,11 @@ impl Show {
         let how = match by {
             StopBy::Interrupt => "interrupted",
             StopBy::Terminate => "asked to end",
-            StopBy::Request => "asked to stop from another shell",
+            StopBy::Request | StopBy::RequestNow => "asked to stop from another shell",
             StopBy::Done => return,
         };
         match state.phase {
-            Phase::Cleanup { stops, .. } if stops >= 1 => {
+            Phase::Cleanup { .. } if state.kills(by, Timestamp::now()) => {
                 self.talk.block(&format!("{how} again: killing what is left ({live})"));
             }
             Phase::Cleanup { .. } | Phase::Inactive { .. } => {}

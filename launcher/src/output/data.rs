@@ -4,11 +4,18 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-/// A text as it is.
+/// A text as it is. A reader that went away has what it wanted (`a2arun plan … | head -1`).
 ///
 /// # Errors
 /// When stdout cannot be written.
 pub(crate) fn print_line(text: &str) -> io::Result<()> {
+    match write_line(text) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written,
+    }
+}
+
+fn write_line(text: &str) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
     stdout.write_all(text.as_bytes())?;
     if !text.ends_with('\n') {

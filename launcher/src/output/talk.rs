@@ -14,17 +14,33 @@ pub(crate) enum Volume {
     Progress,
 }
 
+/// Errors that found no room and are kept for the end; more are lost.
+const KEPT_DEPTH: usize = 32;
+
+/// Errors that are still to be said.
+#[derive(Debug)]
+pub(crate) struct Kept(mpsc::Receiver<Vec<u8>>);
+
+impl Kept {
+    /// The next one.
+    pub(crate) fn take(&mut self) -> Option<String> {
+        self.0.try_recv().ok().map(|text| String::from_utf8_lossy(&text).into_owned())
+    }
+}
+
 /// Says it. Never waits: a terminal that stands still must not hold up the job.
 #[derive(Debug, Clone)]
 pub(crate) struct Talk {
     stderr: mpsc::Sender<Vec<u8>>,
+    kept: mpsc::Sender<Vec<u8>>,
     style: Style,
     volume: Volume,
 }
 
 impl Talk {
-    pub(crate) fn new(sinks: &Sinks, style: Style, volume: Volume) -> Self {
-        Self { stderr: sinks.stderr.clone(), style, volume }
+    pub(crate) fn new(sinks: &Sinks, style: Style, volume: Volume) -> (Self, Kept) {
+        let (keep, kept) = mpsc::channel(KEPT_DEPTH);
+        (Self { stderr: sinks.stderr.clone(), kept: keep, style, volume }, Kept(kept))
     }
 
     pub(crate) fn style(&self) -> Style {
@@ -39,36 +55,39 @@ impl Talk {
     /// Something that happens.
     pub(crate) fn progress(&self, text: &str) {
         if self.is_on() {
-            self.send(text);
+            // Full: the reader stands still, and this line is worth less than the job.
+            let _ = self.send(text);
         }
     }
 
     /// Something unexpected that is carried on from.
     pub(crate) fn warning(&self, text: &str) {
-        self.send(&format!("{} {text}", self.style.warning("warning:")));
+        let _ = self.send(&format!("{} {text}", self.style.warning("warning:")));
     }
 
-    /// Something that went wrong.
+    /// Something that went wrong; it is said in the end if not now.
     pub(crate) fn error(&self, text: &str) {
-        self.send(&format!("{} {text}", self.style.error("error:")));
+        self.error_block(&format!("{} {text}", self.style.error("error:")));
     }
 
-    /// What would help.
-    pub(crate) fn hint(&self, text: &str) {
-        self.send(&format!("{} {text}", self.style.bold("hint:")));
+    /// The same with lines of its own form.
+    pub(crate) fn error_block(&self, text: &str) {
+        if let Err(unsaid) = self.send(text) {
+            // More than that is a repetition of what is kept.
+            let _ = self.kept.try_send(unsaid);
+        }
     }
 
     /// Lines as they are.
     pub(crate) fn block(&self, text: &str) {
-        self.send(text);
+        let _ = self.send(text);
     }
 
-    fn send(&self, text: &str) {
+    fn send(&self, text: &str) -> Result<(), Vec<u8>> {
         let mut bytes = text.as_bytes().to_vec();
         if bytes.last() != Some(&b'\n') {
             bytes.push(b'\n');
         }
-        // Full: the reader stands still, and this line is worth less than the job.
-        let _ = self.stderr.try_send(bytes);
+        self.stderr.try_send(bytes).map_err(mpsc::error::TrySendError::into_inner)
     }
 }

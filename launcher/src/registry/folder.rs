@@ -5,9 +5,10 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
+use a2arun_core::exit_code::LauncherCode;
 use a2arun_core::ids::{AgentId, HostName, JobName, Rank, RunId};
-use a2arun_core::result::ResultJson;
-use a2arun_core::status::StatusJson;
+use a2arun_core::result::{Counts, FirstCause, Origin, ResultJson};
+use a2arun_core::status::{ResultWord, StatusJson};
 use a2arun_rt::files::{Durability, write_atomic};
 use a2arun_rt::paths::SOCKET_PATH_BYTES_MAX;
 use jiff::Timestamp;
@@ -54,6 +55,9 @@ pub(crate) struct RunJson {
     pub(crate) grace_ms: u64,
     pub(crate) hosts: Vec<HostReach>,
     pub(crate) agents: Vec<AgentRanks>,
+    /// By rank: its place in `hosts`. Empty in files of older versions.
+    #[serde(default)]
+    pub(crate) placed: Vec<u32>,
     /// The trust folder that was used, where one was.
     pub(crate) trust: Option<PathBuf>,
 }
@@ -67,6 +71,13 @@ pub(crate) struct AgentRanks {
 }
 
 impl RunJson {
+    /// The ranks of a host, by its place in `hosts`; all of them where nobody wrote it down.
+    pub(crate) fn ranks_of(&self, host: usize) -> Vec<Rank> {
+        let on_it =
+            |rank: &u32| self.placed.get(*rank as usize).is_none_or(|at| *at as usize == host);
+        (0..self.size).filter(on_it).map(Rank).collect()
+    }
+
     /// Agent and copy of a rank.
     pub(crate) fn name_of(&self, rank: Rank) -> Option<(String, u32)> {
         let agent =
@@ -147,6 +158,43 @@ impl RunFolder {
     pub(crate) fn write_result(&self, result: &ResultJson) -> io::Result<()> {
         write_result(&self.path, result, 0o600)
     }
+}
+
+/// Writes the end of a run whose head is gone and of which nothing is left. How its instances
+/// ended is known as far as their hosts still know it.
+///
+/// # Errors
+/// When a file cannot be written.
+pub(crate) fn write_closed(entry: &super::Entry, status: &StatusJson) -> io::Result<()> {
+    let mut counts = Counts { size: entry.run.size, ..Counts::default() };
+    counts.unknown = entry.run.size;
+    let ended = Timestamp::now();
+    let result = ResultJson {
+        job: entry.run.job.to_string(),
+        run: entry.run.run.to_string(),
+        result: ResultWord::Canceled,
+        exit_code: LauncherCode::Internal.code(),
+        origin: Origin::Launcher,
+        first_cause: Some(FirstCause {
+            agent: None,
+            rank: None,
+            host: None,
+            when: ended,
+            why: format!("its head (pid {}) is gone without a word", entry.run.pid),
+            reason: None,
+            code: None,
+            signal: None,
+            stderr: Vec::new(),
+        }),
+        started: entry.run.started,
+        ready: None,
+        ended,
+        counts,
+    };
+    let folder = RunFolder { path: entry.path.clone() };
+    let status = StatusJson { result: Some(result.result), since: Some(ended), ..status.clone() };
+    folder.write_status(&status)?;
+    folder.write_result(&result)
 }
 
 /// Writes `result.json` into a folder.

@@ -14,6 +14,6 @@ mod folder;
 mod scan;
 
 pub(crate) use folder::{
-    AgentRanks, HostReach, RunFolder, RunJson, RunsDir, VERSION, prune, write_result,
+    AgentRanks, HostReach, RunFolder, RunJson, RunsDir, VERSION, prune, write_closed, write_result,
 };
-pub(crate) use scan::{Entry, Found, Life, boot_id, find, last_status, list, process_start};
+pub(crate) use scan::{Entry, Found, Life, boot_id, find, last_status, list, process_start, reread};

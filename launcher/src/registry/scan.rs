@@ -62,6 +62,15 @@ pub(crate) fn list(runs: &RunsDir) -> io::Result<(Vec<Entry>, Vec<Damage>)> {
     Ok((found, damaged))
 }
 
+/// How an entry's run lives now; only its own folder is looked at.
+///
+/// # Errors
+/// When its files cannot be read.
+pub(crate) fn reread(entry: &Entry) -> Result<Life, Damage> {
+    // A folder that was removed belonged to a run that had ended.
+    Ok(read(&entry.path)?.map_or(Life::HeadGone, |entry| entry.life))
+}
+
 fn read(path: &Path) -> Result<Option<Entry>, Damage> {
     let file = path.join("run.json");
     let Some(bytes) = read_file(&file)? else { return Ok(None) };
@@ -185,6 +194,7 @@ mod tests {
             grace_ms: 10_000,
             hosts: Vec::new(),
             agents: Vec::new(),
+            placed: Vec::new(),
             trust: None,
         };
         Entry { path: PathBuf::new(), run, life }

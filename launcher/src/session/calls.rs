@@ -11,7 +11,7 @@ use tonic::transport::Channel;
 use crate::session::control::from_status;
 use crate::session::types::InstanceReport;
 use crate::session::wire;
-use crate::target::{ConnectError, Connection, OnDemand, Target};
+use crate::target::{ConnectError, Connection, OnDemand, Target, Verdict};
 
 /// What a host says of its runs.
 #[derive(Debug)]
@@ -34,8 +34,9 @@ pub(crate) async fn describe(
     target: &Target,
     run: Option<&RunId>,
     usage: bool,
+    on_demand: OnDemand,
 ) -> Result<HostReport, ConnectError> {
-    let (mut client, connection) = client(target).await?;
+    let (mut client, connection) = client(target, on_demand).await?;
     let request = v1::DescribeRequest { usage, run: run.map(RunId::to_string).unwrap_or_default() };
     let reply = client.describe(request).await.map_err(|s| refused(&connection, &s))?.into_inner();
     let unreadable = |e: a2arun_proto::convert::WireError| ConnectError::Broken {
@@ -60,29 +61,33 @@ pub(crate) async fn stop_run(
     target: &Target,
     run: &RunId,
     grace: Option<Duration>,
+    on_demand: OnDemand,
 ) -> Result<u32, ConnectError> {
-    let (mut client, connection) = client(target).await?;
+    let (mut client, connection) = client(target, on_demand).await?;
     let request = v1::StopRunRequest { run: run.to_string(), grace_ms: grace.map(wire::millis) };
     let reply = client.stop_run(request).await.map_err(|s| refused(&connection, &s))?;
     Ok(reply.into_inner().stopping)
 }
 
 struct Peer {
-    verdict: Option<String>,
+    verdict: Verdict,
     tls: bool,
 }
 
-async fn client(target: &Target) -> Result<(ControlClient<Channel>, Peer), ConnectError> {
+async fn client(
+    target: &Target,
+    on_demand: OnDemand,
+) -> Result<(ControlClient<Channel>, Peer), ConnectError> {
     let Connection { channel, address, verdict } =
-        target.connect(Purpose::Control, OnDemand::Never).await?;
+        target.connect(Purpose::Control, on_demand).await?;
     let client = ControlClient::new(channel).max_decoding_message_size(MESSAGE_MAX_BYTES);
-    let peer = Peer { verdict: verdict.alert().map(str::to_owned), tls: address.is_some() };
+    let peer = Peer { verdict, tls: address.is_some() };
     Ok((client, peer))
 }
 
 fn refused(peer: &Peer, status: &tonic::Status) -> ConnectError {
-    match &peer.verdict {
-        Some(alert) => ConnectError::RefusedUs(alert.clone()),
+    match peer.verdict.alert() {
+        Some(alert) => ConnectError::RefusedUs(alert.to_owned()),
         None => from_status(status, peer.tls),
     }
 }

@@ -33,8 +33,6 @@ use crate::target::{ConnectError, Connection, OnDemand, Target, chain};
 const OUTGOING_DEPTH: usize = 64;
 /// From the open connection to `Attached`.
 const ATTACH_LIMIT: Duration = Duration::from_secs(5);
-/// A dial that failed for a passing reason is made this often at first.
-const FIRST_DIALS: u32 = 3;
 /// How long a release may take: a host that is away then is told by noded's own limits.
 const RELEASE_LIMIT: Duration = Duration::from_secs(2);
 /// A noded on this machine that is away for this long is started again.
@@ -179,7 +177,11 @@ impl Actor {
             Input::Room => self.flush(),
             Input::Redial => {
                 self.wait_until = None;
-                self.feed(machine::Event::Dial(Reach::Connect)).await;
+                match self.state {
+                    // The machine counts this dial already; its wait is over.
+                    machine::State::Connecting { .. } => self.dial(),
+                    _ => self.feed(machine::Event::Dial(Reach::Connect)).await,
+                }
             }
             Input::ReleaseLimit => self.close(false).await,
             Input::Beat => self.beat().await,
@@ -258,29 +260,18 @@ impl Actor {
     }
 
     async fn dial_failed(&mut self, error: ConnectError) {
-        if self.was_up {
-            tracing::debug!(host = self.session.host.0, error = %chain(&error), "dial failed");
-            self.redial_later().await;
-            return;
-        }
+        tracing::debug!(host = self.session.host.0, error = %chain(&error), "dial failed");
         let again = match self.state {
-            machine::State::Connecting { attempt } => error.may_pass() && attempt < FIRST_DIALS,
+            machine::State::Connecting { attempt } => {
+                error.may_pass() && attempt < machine::DIALS_MAX
+            }
             _ => false,
         };
-        if again {
-            self.redial_later().await;
+        if self.was_up || again {
+            self.feed(machine::Event::StreamEnded).await;
         } else {
             self.tell(SessionEvent::Failed(error)).await;
             self.over = true;
-        }
-    }
-
-    async fn redial_later(&mut self) {
-        self.feed(machine::Event::StreamEnded).await;
-        if let machine::State::Connecting { .. } = self.state {
-            // The machine counts three dials in a row; each waits its turn here.
-            self.state = machine::State::Lost { since: Timestamp::now() };
-            self.plan_redial();
         }
     }
 
@@ -460,7 +451,7 @@ async fn dial(
         .max_encoding_message_size(MESSAGE_MAX_BYTES);
     let refused = |status: tonic::Status| match verdict.alert() {
         Some(alert) => ConnectError::RefusedUs(alert.to_owned()),
-        None => from_status(&status, address.is_some()),
+        None => attach_status(&status, address.is_some()),
     };
     let first = async {
         let mut incoming =
@@ -495,15 +486,29 @@ async fn dial(
     }
 }
 
+/// How a node says no to a session as a whole.
+fn attach_status(status: &tonic::Status, tls: bool) -> ConnectError {
+    use tonic::Code;
+    match status.code() {
+        Code::FailedPrecondition => ConnectError::Version(status_text(status)),
+        Code::InvalidArgument | Code::Unimplemented => {
+            ConnectError::NotAttached(status_text(status))
+        }
+        _ => from_status(status, tls),
+    }
+}
+
 /// A first call that ends as if nobody had answered, over a TLS connection that was just made:
-/// that is how a refused client certificate shows up when its alert is overtaken by the end.
+/// that is how a refused client certificate shows up when its alert is overtaken by the end. So
+/// does a noded that ends.
 pub(super) fn from_status(status: &tonic::Status, tls: bool) -> ConnectError {
     use tonic::Code;
     match status.code() {
         Code::PermissionDenied | Code::Unauthenticated => {
             ConnectError::Denied(status.message().to_owned())
         }
-        Code::Cancelled | Code::Unknown if tls => ConnectError::RefusedUs(chain_of(status)),
+        Code::NotFound => ConnectError::NoRun(status_text(status)),
+        Code::Cancelled | Code::Unknown if tls => ConnectError::ClosedOnUs(chain_of(status)),
         _ => broken("noded", &chain_of(status)),
     }
 }

@@ -81,9 +81,10 @@ impl Outbox {
         });
     }
 
-    /// What is to be sent again to a host that reports `instances`.
+    /// What is to be sent again to a host that reports `instances`. One that was taken and not
+    /// spawned is not written down yet: should noded die now, only a repeated launch brings it.
     pub(super) fn again(&mut self, instances: &[InstanceReport]) -> Vec<Pending> {
-        self.heard(instances.iter().map(|i| i.rank));
+        self.heard(instances.iter().filter(|i| is_written_down(i)).map(|i| i.rank));
         let over = |rank: &Rank| {
             instances.iter().any(|i| i.rank == *rank && matches!(i.phase, PhaseReport::Exited(_)))
         };
@@ -97,6 +98,10 @@ impl Outbox {
         });
         self.pending.clone()
     }
+}
+
+fn is_written_down(instance: &InstanceReport) -> bool {
+    instance.pid.is_some() || instance.phase != PhaseReport::Starting
 }
 
 #[cfg(test)]
@@ -168,7 +173,9 @@ mod tests {
         outbox.add(launch(&[2]));
         outbox.heard([Rank(0), Rank(2)]);
         assert_eq!(ids(&outbox.again(&[])), [1]);
-        assert_eq!(ids(&outbox.again(&[report(1, PhaseReport::Starting)])), [0_u64; 0]);
+        assert_eq!(ids(&outbox.again(&[report(1, PhaseReport::Starting)])), [1]);
+        let spawned = InstanceReport { pid: Some(7), ..report(1, PhaseReport::Starting) };
+        assert_eq!(ids(&outbox.again(&[spawned])), [0_u64; 0]);
     }
 
     #[test]

@@ -19,6 +19,8 @@ pub(crate) enum ConnectError {
     Refused(Refusal),
     #[error("the node refused our certificate ({0})")]
     RefusedUs(String),
+    #[error("the node closed the connection, as one does that refuses our certificate ({0})")]
+    ClosedOnUs(String),
     #[error("the node refused us: {0}")]
     Denied(String),
     #[error("the TLS handshake with {address} failed")]
@@ -41,6 +43,8 @@ pub(crate) enum ConnectError {
     Version(String),
     #[error("noded refused the run: {0}")]
     NotAttached(String),
+    #[error("{0}")]
+    NoRun(String),
 }
 
 impl ConnectError {
@@ -48,6 +52,7 @@ impl ConnectError {
         match self {
             Self::Refused(_)
             | Self::RefusedUs(_)
+            | Self::ClosedOnUs(_)
             | Self::Denied(_)
             | Self::Trust(_)
             | Self::Stranger { .. } => LauncherCode::Refused,
@@ -60,7 +65,8 @@ impl ConnectError {
             | Self::Start { .. }
             | Self::NotReady(_)
             | Self::Version(_)
-            | Self::NotAttached(_) => LauncherCode::HostUnreachable,
+            | Self::NotAttached(_)
+            | Self::NoRun(_) => LauncherCode::HostUnreachable,
         }
     }
 
@@ -74,6 +80,7 @@ impl ConnectError {
             Self::Timeout { .. }
             | Self::Refused(_)
             | Self::RefusedUs(_)
+            | Self::ClosedOnUs(_)
             | Self::Denied(_)
             | Self::Handshake { .. }
             | Self::Trust(_)
@@ -84,14 +91,15 @@ impl ConnectError {
             | Self::NotReady(_)
             | Self::Stranger { .. }
             | Self::Version(_)
-            | Self::NotAttached(_) => false,
+            | Self::NotAttached(_)
+            | Self::NoRun(_) => false,
         }
     }
 
     /// Whether the same attempt may succeed a moment later.
     pub(crate) fn may_pass(&self) -> bool {
         match self {
-            Self::Broken { .. } | Self::Handshake { .. } => true,
+            Self::Broken { .. } | Self::Handshake { .. } | Self::ClosedOnUs(_) => true,
             Self::Dial { .. }
             | Self::Timeout { .. }
             | Self::Refused(_)
@@ -104,7 +112,8 @@ impl ConnectError {
             | Self::NotReady(_)
             | Self::Stranger { .. }
             | Self::Version(_)
-            | Self::NotAttached(_) => false,
+            | Self::NotAttached(_)
+            | Self::NoRun(_) => false,
         }
     }
 
@@ -115,7 +124,9 @@ impl ConnectError {
             Self::Refused(Refusal::OtherHost { .. }) => {
                 Some("a2arun trust issue HOST makes the certificate for its name in the hostfile")
             }
-            Self::Refused(Refusal::ForeignCa { .. }) | Self::RefusedUs(_) => {
+            Self::Refused(Refusal::ForeignCa { .. })
+            | Self::RefusedUs(_)
+            | Self::ClosedOnUs(_) => {
                 Some("host and head need certificates of the same `a2arun trust init`")
             }
             Self::Refused(Refusal::Invalid { .. })
@@ -130,7 +141,8 @@ impl ConnectError {
             | Self::NotReady(_)
             | Self::Stranger { .. }
             | Self::Version(_)
-            | Self::NotAttached(_) => None,
+            | Self::NotAttached(_)
+            | Self::NoRun(_) => None,
         }
     }
 }

@@ -7,7 +7,6 @@ use std::ffi::OsStr;
 use std::fs::{File, TryLockError};
 use std::io::{self, Read};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -165,8 +164,8 @@ fn is_absent(error: &io::Error) -> bool {
 /// Starts noded with nothing of ours but the writing end of a pipe; gives the reading end.
 fn spawn(program: &Path, uid: u32) -> io::Result<io::PipeReader> {
     let (reader, writer) = io::pipe()?;
-    // noded finds the descriptor by its number. It gets a group of its own, so that a Ctrl-C at
-    // our terminal is not its own; the rest of what is ours it closes itself.
+    // noded finds the descriptor by its number. It leaves our session, so that a Ctrl-C at our
+    // terminal is not its own, and closes the rest of what is ours itself.
     fcntl_setfd(&writer, FdFlags::empty())?;
     let mut command = Command::new(program);
     command
@@ -175,8 +174,7 @@ fn spawn(program: &Path, uid: u32) -> io::Result<io::PipeReader> {
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
-        .current_dir("/")
-        .process_group(0);
+        .current_dir("/");
     if uid == 0 {
         command.arg("--allow-root");
     }

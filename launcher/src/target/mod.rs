@@ -14,6 +14,7 @@ use tonic::transport::Channel;
 pub(crate) use error::{ConnectError, chain};
 pub(crate) use installed::Installed;
 pub(crate) use local::{Local, find_noded};
+pub(crate) use stream::Verdict;
 
 /// The port of an installed noded where the hostfile says no other.
 pub(crate) const NODED_PORT: u16 = 7741;
@@ -35,7 +36,7 @@ pub(crate) struct Connection {
     /// The address under which the host was reached; `None`: this machine.
     pub(crate) address: Option<std::net::IpAddr>,
     /// What the peer said when it refused us, once it has.
-    pub(crate) verdict: stream::Verdict,
+    pub(crate) verdict: Verdict,
 }
 
 /// Whether a noded that is not there may be started.

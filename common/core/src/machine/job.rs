@@ -11,6 +11,8 @@
 //! It counts, it does not scan: an event costs the same for any size. What each instance did is
 //! told by [`crate::machine::tally::Tally`].
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 
 use crate::exit_code::LauncherCode;
@@ -89,8 +91,8 @@ pub enum Phase {
     Cleanup {
         /// Why.
         cause: Cause,
-        /// How often the user asked: the second time kills.
-        stops: u32,
+        /// When the user asked for it last; `None`: nobody did. See [`State::kills`].
+        asked: Option<Timestamp>,
     },
     /// It is over.
     Inactive {
@@ -161,6 +163,8 @@ pub enum StopBy {
     Terminate,
     /// `a2arun stop`, from elsewhere: 143.
     Request,
+    /// `a2arun stop --now`: 143, without any grace.
+    RequestNow,
     /// The launcher has what it came for (`--query`): 0.
     Done,
 }
@@ -262,6 +266,10 @@ pub enum Effect {
     Finish,
 }
 
+/// TERM and HUP come twice where a sender means a process and its group (timeout(1)), or a
+/// terminal that closes; sooner than this behind the last stop they are the same wish.
+const SAME_WISH: Duration = Duration::from_secs(1);
+
 /// A new job.
 pub const NEW: State = State {
     phase: Phase::New,
@@ -306,6 +314,29 @@ impl State {
     /// Whether it is over.
     pub fn is_terminal(&self) -> bool {
         self.result().is_some()
+    }
+
+    /// Whether this stop, which came at `now`, ends everybody's grace.
+    pub fn kills(&self, by: StopBy, now: Timestamp) -> bool {
+        let asked = match self.phase {
+            Phase::Cleanup { asked, .. } => asked,
+            Phase::New
+            | Phase::Allocated
+            | Phase::Mapped
+            | Phase::Connecting
+            | Phase::Launching { .. }
+            | Phase::Running
+            | Phase::Degraded => None,
+            Phase::Inactive { .. } => return false,
+        };
+        match by {
+            StopBy::RequestNow => true,
+            StopBy::Interrupt => asked.is_some(),
+            StopBy::Terminate => asked.is_some_and(|at| {
+                Duration::try_from(now.duration_since(at)).is_ok_and(|age| age >= SAME_WISH)
+            }),
+            StopBy::Request | StopBy::Done => false,
+        }
     }
 
     /// The phase's name in tables.

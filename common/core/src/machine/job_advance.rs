@@ -29,7 +29,7 @@ pub fn advance(
         Phase::Connecting => connecting(state, event, now),
         Phase::Launching { stage } => launching(state, stage, event, now),
         Phase::Running | Phase::Degraded => running(state, event, now),
-        Phase::Cleanup { cause, stops } => cleanup(state, cause, stops, event),
+        Phase::Cleanup { cause, asked } => cleanup(state, cause, asked, event, now),
         Phase::Inactive { .. } => inactive(state, event),
     }
     .ok_or(illegal)
@@ -78,8 +78,8 @@ fn connecting(state: &State, event: Event, now: Timestamp) -> Next {
         Event::SessionFailed { host, code } | Event::StageFailed { host, code } => {
             Some(host_failed(state, host, code, now))
         }
-        Event::StopRequested(by) => Some(stop(state, Cause::Canceled(by))),
-        Event::WallTime => Some(stop(state, Cause::TimedOut)),
+        Event::StopRequested(by) => Some(stop(state, Cause::Canceled(by), now)),
+        Event::WallTime => Some(stop(state, Cause::TimedOut, now)),
         // A new head that takes over hears of instances before it has reached every host.
         Event::AgentChanged { rank, role, change } => Some(changed(state, rank, role, change, now)),
         Event::StageReady { .. } | Event::AllAgentsTerminal { .. } => Some((*state, vec![])),
@@ -104,8 +104,8 @@ fn launching(state: &State, stage: StageIx, event: Event, now: Timestamp) -> Nex
             Some(host_failed(state, host, code, now))
         }
         Event::AgentChanged { rank, role, change } => Some(changed(state, rank, role, change, now)),
-        Event::StopRequested(by) => Some(stop(state, Cause::Canceled(by))),
-        Event::WallTime => Some(stop(state, Cause::TimedOut)),
+        Event::StopRequested(by) => Some(stop(state, Cause::Canceled(by), now)),
+        Event::WallTime => Some(stop(state, Cause::TimedOut, now)),
         // Everybody of the stages so far has ended; the next stage is on its way.
         Event::AllAgentsTerminal { .. } => Some((*state, vec![])),
         Event::HostsKnown | Event::PlanReady(_) | Event::LaunchRequested | Event::AllSessionsUp => {
@@ -117,8 +117,8 @@ fn launching(state: &State, stage: StageIx, event: Event, now: Timestamp) -> Nex
 fn running(state: &State, event: Event, now: Timestamp) -> Next {
     match event {
         Event::AgentChanged { rank, role, change } => Some(changed(state, rank, role, change, now)),
-        Event::StopRequested(by) => Some(stop(state, Cause::Canceled(by))),
-        Event::WallTime => Some(stop(state, Cause::TimedOut)),
+        Event::StopRequested(by) => Some(stop(state, Cause::Canceled(by), now)),
+        Event::WallTime => Some(stop(state, Cause::TimedOut, now)),
         Event::AllAgentsTerminal { survivors } => Some(finish(state, Cause::Complete, survivors)),
         // A lost host triggers nothing (`on_host_lost: wait`): its instances are shown as lost.
         Event::SessionFailed { .. } | Event::StageReady { .. } | Event::AllSessionsUp => {
@@ -131,12 +131,19 @@ fn running(state: &State, event: Event, now: Timestamp) -> Next {
     }
 }
 
-fn cleanup(state: &State, cause: Cause, stops: u32, event: Event) -> Next {
+fn cleanup(
+    state: &State,
+    cause: Cause,
+    asked: Option<Timestamp>,
+    event: Event,
+    now: Timestamp,
+) -> Next {
     match event {
+        Event::StopRequested(by) if state.kills(by, now) => {
+            Some((at(state, Phase::Cleanup { cause, asked: Some(now) }), vec![Effect::KillAll]))
+        }
         Event::StopRequested(_) => {
-            let stops = stops.saturating_add(1);
-            let effects = if stops >= 2 { vec![Effect::KillAll] } else { vec![] };
-            Some((at(state, Phase::Cleanup { cause, stops }), effects))
+            Some((at(state, Phase::Cleanup { cause, asked: asked.or(Some(now)) }), vec![]))
         }
         Event::AllAgentsTerminal { survivors } => Some(finish(state, cause, survivors)),
         // The cause stands: what ends now ends because we take the job down.
@@ -207,7 +214,7 @@ fn ended(state: &State, rank: Rank, role: Role, end: End, now: Timestamp) -> (St
             next.first_of_ends.get_or_insert(failure);
         }
         match state.rules.on_failure {
-            OnFailure::Stop => return stop(&next, failure_cause(state, &end, failure)),
+            OnFailure::Stop => return stop(&next, failure_cause(state, &end, failure), now),
             OnFailure::Continue => {}
         }
     }
@@ -216,7 +223,7 @@ fn ended(state: &State, rank: Rank, role: Role, end: End, now: Timestamp) -> (St
     } else {
         next.rules.tasks > 0 && next.tasks_left == 0
     };
-    if complete { stop(&next, Cause::Complete) } else { (next, vec![]) }
+    if complete { stop(&next, Cause::Complete, now) } else { (next, vec![]) }
 }
 
 fn failure_of(rank: Rank, end: &End, when: Timestamp) -> Failure {
@@ -293,19 +300,23 @@ fn host_failed(
     };
     let mut next = *state;
     next.first.get_or_insert(failure);
-    stop(&next, Cause::LaunchFailed(failure))
+    stop(&next, Cause::LaunchFailed(failure), when)
 }
 
-fn stop(state: &State, cause: Cause) -> (State, Vec<Effect>) {
-    let (asked_by, stops) = match cause {
-        Cause::Complete | Cause::Failed(_) | Cause::LaunchFailed(_) => (StopCause::Job, 0),
-        Cause::Canceled(StopBy::Done) => (StopCause::Job, 0),
-        Cause::Canceled(StopBy::Interrupt | StopBy::Terminate | StopBy::Request) => {
-            (StopCause::User, 1)
-        }
-        Cause::TimedOut => (StopCause::WallTime, 0),
+fn stop(state: &State, cause: Cause, now: Timestamp) -> (State, Vec<Effect>) {
+    let (asked_by, asked) = match cause {
+        Cause::Complete | Cause::Failed(_) | Cause::LaunchFailed(_) => (StopCause::Job, None),
+        Cause::Canceled(StopBy::Done) => (StopCause::Job, None),
+        Cause::Canceled(
+            StopBy::Interrupt | StopBy::Terminate | StopBy::Request | StopBy::RequestNow,
+        ) => (StopCause::User, Some(now)),
+        Cause::TimedOut => (StopCause::WallTime, None),
     };
-    (at(state, Phase::Cleanup { cause, stops }), vec![Effect::StopAll { asked_by }])
+    let mut effects = vec![Effect::StopAll { asked_by }];
+    if cause == Cause::Canceled(StopBy::RequestNow) {
+        effects.push(Effect::KillAll);
+    }
+    (at(state, Phase::Cleanup { cause, asked }), effects)
 }
 
 fn finish(state: &State, cause: Cause, survivors: u32) -> (State, Vec<Effect>) {
@@ -336,7 +347,9 @@ fn completed_with(state: &State) -> Option<Failure> {
 fn canceled_code(by: StopBy) -> u8 {
     match by {
         StopBy::Interrupt => LauncherCode::Interrupted.code(),
-        StopBy::Terminate | StopBy::Request => LauncherCode::Terminated.code(),
+        StopBy::Terminate | StopBy::Request | StopBy::RequestNow => {
+            LauncherCode::Terminated.code()
+        }
         StopBy::Done => LauncherCode::Ok.code(),
     }
 }

@@ -84,7 +84,11 @@ impl Head {
     }
 
     fn event(&mut self, event: Event) {
-        let (state, effects) = advance(&self.state, event, NOW).unwrap();
+        self.event_at(event, NOW);
+    }
+
+    fn event_at(&mut self, event: Event, now: Timestamp) {
+        let (state, effects) = advance(&self.state, event, now).unwrap();
         self.state = state;
         for effect in effects {
             self.told.push(format!("{effect:?}"));
@@ -251,6 +255,29 @@ fn ctrl_c_stops_and_the_second_kills() {
     assert_eq!(head.result(), ("timed-out", 124));
 }
 
+/// What each of these stops brings, at so many milliseconds.
+fn stops(wishes: &[(StopBy, i64)]) -> Vec<String> {
+    let mut head = Head::new("service", OnFailure::Stop, None);
+    ready(&mut head, 0..1);
+    head.told.clear();
+    for (by, at) in wishes {
+        head.event_at(Event::StopRequested(*by), Timestamp::from_millisecond(*at).unwrap());
+    }
+    head.told
+}
+
+#[test]
+fn one_wish_that_comes_twice_kills_nobody() {
+    use StopBy::{Interrupt, Request, RequestNow, Terminate};
+    let stop = "StopAll { asked_by: User }";
+    assert_eq!(stops(&[(Terminate, 0), (Terminate, 3), (Terminate, 999)]), [stop]);
+    assert_eq!(stops(&[(Terminate, 0), (Terminate, 1000)]), [stop, "KillAll"]);
+    assert_eq!(stops(&[(Terminate, 0), (Interrupt, 1)]), [stop, "KillAll"]);
+    assert_eq!(stops(&[(Request, 0), (Request, 5000)]), [stop]);
+    assert_eq!(stops(&[(Request, 0), (RequestNow, 1)]), [stop, "KillAll"]);
+    assert_eq!(stops(&[(RequestNow, 0)]), [stop, "KillAll"]);
+}
+
 #[test]
 fn signals_that_we_sent_never_count_but_a_lost_head_does() {
     let mut head = Head::new("service=2", OnFailure::Stop, None);
@@ -356,7 +383,7 @@ fn the_table() {
         Phase::Launching { stage: StageIx(1) },
         Phase::Running,
         Phase::Degraded,
-        Phase::Cleanup { cause, stops: 1 },
+        Phase::Cleanup { cause, asked: Some(NOW) },
         Phase::Inactive { result: JobResult::Canceled, exit_code: 130 },
     ];
     let word = |s: &State| match s.phase {
