@@ -158,6 +158,52 @@ fn more_instances_than_descriptors_are_refused_with_the_numbers() -> Result<()> 
     bed.finish()
 }
 
+/// Reading a job may take for ever; a Ctrl-C ends that too.
+#[test]
+fn a_job_file_that_nobody_writes_can_be_interrupted() -> Result<()> {
+    let bed = Bed::new("fifo")?;
+    let fifo = bed.folder().join("jobs/fifo.yaml");
+    ensure!(Command::new("mkfifo").arg(&fifo).status()?.success(), "mkfifo");
+    for (signal, code) in [(Signal::SIGINT, 130), (Signal::SIGTERM, 143)] {
+        let head = bed.a2arun([&fifo]).spawn()?;
+        let blocked = |name: &str| {
+            let tasks = fs::read_dir(format!("/proc/{}/task", head.pid())).into_iter().flatten();
+            tasks.flatten().any(|task| {
+                let wchan = fs::read_to_string(task.path().join("syscall")).unwrap_or_default();
+                wchan.starts_with(name)
+            })
+        };
+        // openat(2) is 257 on x86_64 and 56 on aarch64.
+        let number = if cfg!(target_arch = "x86_64") { "257 " } else { "56 " };
+        wait_for("it to open the file", READY, || {
+            Poll::when(blocked(number), || "it does something else".to_owned())
+        })?;
+        head.signal(signal);
+        head.wait(Duration::from_secs(3))?.expect_code(code)?;
+    }
+    bed.finish()
+}
+
+/// What cannot be written is said, and an agent's own code stands.
+#[test]
+fn an_output_folder_that_is_full_is_said() -> Result<()> {
+    let bed = Bed::new("outfull")?;
+    let out = bed.folder().join("out");
+    fs::create_dir(&out)?;
+    let Some(disk) = Tmpfs::on(&out) else {
+        skipped("a full disk: mount is refused here");
+        return bed.finish();
+    };
+    let script = "head -c 4000000 /dev/zero | tr '\\0' x; exit $1";
+    for (code, wanted) in [("0", 70), ("3", 3)] {
+        let run = bed.a2arun(["-np", "1", "--output-dir"]).arg(&out);
+        let output = run.args(["--", "sh", "-c", script, "sh", code]).run()?;
+        output.expect_code(wanted)?.expect_stderr(&["cannot write the output", "No space left"])?;
+    }
+    drop(disk);
+    bed.finish()
+}
+
 #[test]
 fn a_program_that_is_missing() -> Result<()> {
     let bed = Bed::new("missing")?;

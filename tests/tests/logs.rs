@@ -225,6 +225,49 @@ fn the_status_of_an_ended_run_shows_how_each_instance_ended() -> Result<()> {
     bed.finish()
 }
 
+/// A reader from another shell is not disturbed by a noded that dies.
+#[test]
+fn following_goes_on_when_noded_dies() -> Result<()> {
+    let bed = Bed::new("followkill")?;
+    bed.allow_log("");
+    let gate = bed.folder().join("gate");
+    let script = format!(
+        "echo before; while [ ! -e {} ]; do sleep 0.02; done; echo after; sleep 0.2",
+        gate.display()
+    );
+    let mut head = bed.a2arun(["-np", "1", "--", "sh", "-c", &script]).spawn()?;
+    head.until_stdout("before", READY)?;
+    let mut follow = bed.a2arun(["logs", "sh", "-f"]).spawn()?;
+    follow.until_stdout("before", READY)?;
+    let noded = procs::of_folder(bed.folder()).into_iter().find(|p| p.comm == "noded");
+    noded.context("a noded")?.signal(Signal::SIGKILL);
+    fs::write(&gate, "")?;
+    let output = follow.wait(END)?;
+    output.expect_code(0)?;
+    ensure!(output.lines().count() == 2, "{}", output.describe());
+    ensure!(output.stdout.ends_with("after\n"), "{}", output.describe());
+    head.wait(END)?.expect_code(0)?;
+    bed.finish()
+}
+
+/// A head whose output nobody takes is still there, and can be stopped.
+#[test]
+fn a_head_that_waits_for_its_reader_is_listed_and_stopped() -> Result<()> {
+    let bed = Bed::new("drainstop")?;
+    let agent = bed.agent();
+    let (reader, writer) = std::io::pipe()?;
+    let run = bed.a2arun(["-np", "2", "--", &agent, "flood", "40000", "100"]);
+    let mut head = run.stdout(Stdio::from(writer)).spawn()?;
+    head.until("the agents to be through", READY, |_| {
+        let list = bed.list().unwrap_or_default();
+        list.len() == 1 && list[0]["state"] == "cleanup" && procs::agents(bed.folder()).is_empty()
+    })?;
+    bed.a2arun(["stop", "testagent"]).run()?.expect_code(0)?;
+    head.wait(END)?;
+    drop(reader);
+    bed.finish()
+}
+
 /// P14: stale is never shown as live.
 #[test]
 fn p14_a_run_whose_head_died_is_not_shown_as_running() -> Result<()> {

@@ -2,12 +2,16 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::Write;
 use std::time::{Duration, Instant};
 
 use a2arun_e2e::bed::Bed;
+use a2arun_e2e::procs;
 use anyhow::{Context, Result, ensure};
+use nix::sys::signal::Signal;
 use serde_json::Value;
 
+const READY: Duration = Duration::from_secs(30);
 const LONG: Duration = Duration::from_secs(120);
 
 #[test]
@@ -157,6 +161,27 @@ fn stdin_goes_to_the_one_that_was_named() -> Result<()> {
     let run = bed.a2arun(["-np", "1", "--", &agent, "echo-stdin"]);
     let output = run.stdin(fs::File::open(&input)?).run()?;
     ensure!(output.stdout.contains("end of input after 0 bytes"), "{}", output.describe());
+    bed.finish()
+}
+
+/// The input breaks with its noded: that is said, the agent sees the end, and nobody hangs.
+#[test]
+fn stdin_ends_with_the_noded_that_forwards_it() -> Result<()> {
+    let bed = Bed::new("stdinkill")?;
+    bed.allow_log("");
+    let agent = bed.agent();
+    let (reader, mut writer) = std::io::pipe()?;
+    let run = bed.a2arun(["-np", "1", "--stdin", "testagent", "--", &agent, "echo-stdin"]);
+    let mut head = run.stdin(reader).spawn()?;
+    writer.write_all(b"first\n")?;
+    head.until_stdout("first", READY)?;
+    let noded = procs::of_folder(bed.folder()).into_iter().find(|p| p.comm == "noded");
+    noded.context("a noded")?.signal(Signal::SIGKILL);
+    head.until_stderr("standard input", READY)?;
+    let output = head.wait(READY)?;
+    output.expect_code(0)?.expect_stderr(&["warning: standard input is not forwarded any more"])?;
+    ensure!(output.stdout.contains("end of input after 6 bytes"), "{}", output.describe());
+    drop(writer);
     bed.finish()
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use a2arun_core::exit_code::LauncherCode;
-use a2arun_core::ids::Rank;
+use a2arun_core::ids::{Rank, RunId};
 use a2arun_core::lines::Sink;
 use a2arun_rt::tls::Credentials;
 use anyhow::Context as _;
@@ -17,7 +17,7 @@ use crate::cmd::{Context, Failure};
 use crate::head::listen;
 use crate::output::{Activity, LogFormat, LogSink, Names, Printer, Written, say};
 use crate::registry::{Entry, HostReach, RunJson};
-use crate::session::{Chunk, ChunkSink, LogRequest, StreamKind, read_logs};
+use crate::session::{Chunk, ChunkSink, LogRequest, StreamKind, Until, follow_logs, read_logs};
 use crate::target::{ConnectError, Installed, Local, Target, chain};
 
 pub(super) async fn logs(args: &LogsArgs, context: &Context) -> anyhow::Result<u8> {
@@ -41,8 +41,13 @@ pub(super) async fn logs(args: &LogsArgs, context: &Context) -> anyhow::Result<u
             Arc::new(Activity::default()),
         );
         let filter = Filter { sink, ranks: ranks.clone(), only_stderr: args.stderr };
-        let request = LogRequest::all(entry.run.run.clone(), args.lines, args.follow);
-        readers.spawn(Reader { host, target, request, filter }.read());
+        let run = entry.run.run.clone();
+        let reader = Reader { host, target, run, lines: args.lines, filter };
+        if args.follow {
+            readers.spawn(reader.follow());
+        } else {
+            readers.spawn(reader.read());
+        }
     }
     let gone = sinks.clone();
     drop(sinks);
@@ -60,6 +65,10 @@ pub(super) async fn logs(args: &LogsArgs, context: &Context) -> anyhow::Result<u
             }
             Some(joined) = readers.join_next() => match joined {
                 Ok((_, Ok(()))) => {}
+                // It keeps the output of so many runs: there is nothing left to be read.
+                Ok((host, Err(error @ ConnectError::NoRun(_)))) => {
+                    say(&format!("warning: {host}: {}", chain(&error)));
+                }
                 Ok((host, Err(error))) => {
                     say(&format!("error: {host}: {}", chain(&error)));
                     worst = error.exit_code();
@@ -130,14 +139,25 @@ pub(super) fn targets(
 struct Reader {
     host: String,
     target: Target,
-    request: LogRequest,
+    run: RunId,
+    lines: Option<u64>,
     filter: Filter,
 }
 
 impl Reader {
+    /// What is there.
     async fn read(mut self) -> (String, Result<(), ConnectError>) {
-        let read = read_logs(&self.target, self.request, &mut self.filter).await;
+        let request = LogRequest::all(self.run, self.lines);
+        let read = read_logs(&self.target, request, &mut self.filter).await;
         self.filter.sink.finish().await;
+        (self.host, read)
+    }
+
+    /// And what comes, until the run is over.
+    async fn follow(self) -> (String, Result<(), ConnectError>) {
+        let until = Until::Over { tail_lines: self.lines };
+        let (filter, read) = follow_logs(self.target, self.run, self.filter, until).await;
+        filter.sink.finish().await;
         (self.host, read)
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use a2arun_core::exit_code::LauncherCode;
 use a2arun_core::lines::Sink;
+use a2arun_core::machine::job::StopBy;
 use anyhow::Context as _;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -15,7 +16,7 @@ use tokio::time::sleep;
 use crate::cli::{OutputFormat, RunArgs};
 use crate::cmd::prepare::{Prepared, prepare};
 use crate::cmd::{Context, Failure};
-use crate::head::{self, Io, Job, Outcome, listen};
+use crate::head::{self, Drained, Io, Job, Outcome, Signals, listen};
 use crate::output::{
     Activity, FileWriter, Files, Kept, LogFormat, Printer, Sinks, Talk, Volume, Written,
     print_json, print_line, say,
@@ -31,18 +32,13 @@ const ABANDONED_LIMIT: Duration = Duration::from_millis(100);
 pub(super) async fn run(args: RunArgs, context: &Context) -> anyhow::Result<u8> {
     // From here on a Ctrl-C is an orderly end, whatever is being done.
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let signals = listen(&status).context("cannot listen for signals")?;
-    let Prepared { job, warnings, reach, trust } = prepare(&args, context)?;
-    warnings.iter().for_each(|w| say(w));
-    let (writer, files) = match &args.output_dir {
-        Some(dir) => {
-            let dir = context.cwd.join(dir);
-            let (writer, files) = FileWriter::start(&dir, &job.plan)
-                .with_context(|| format!("cannot write to {}", dir.display()))?;
-            (Some(writer), Some(files))
-        }
-        None => (None, None),
+    let mut signals = listen(&status).context("cannot listen for signals")?;
+    let (args, ready) = match prepare_all(args, context, &mut signals).await {
+        Ok(prepared) => prepared,
+        Err(stopped) => return Ok(stopped.code()),
     };
+    let Ready { prepared: Prepared { job, warnings, reach, trust }, writer, files } = ready?;
+    warnings.iter().for_each(|w| say(w));
     let (printer, sinks) = Printer::start().context("cannot write to stdout or stderr")?;
     let (asks_in, asks) = mpsc::channel(ASKS_DEPTH);
     let folder = open_folder(&job, &reach, trust.as_deref(), context);
@@ -67,9 +63,9 @@ pub(super) async fn run(args: RunArgs, context: &Context) -> anyhow::Result<u8> 
         }
     };
     let (io, kept) = make_io(&args, context, &job, sinks, files, asks);
-    let outcome = head::run(job, io, signals).await;
+    let mut outcome = head::run(job, io, signals).await;
     servers.shutdown().await;
-    let written = finish_files(writer, args.output_dir.as_deref(), context, &outcome);
+    finish_files(writer, args.output_dir.as_deref(), context, &mut outcome).await;
     if let Some((folder, socket)) = folder {
         let written = folder
             .write_status(&outcome.status)
@@ -86,13 +82,61 @@ pub(super) async fn run(args: RunArgs, context: &Context) -> anyhow::Result<u8> 
             prune(&runs);
         }
     }
-    let printed = drain(printer, outcome.abandoned, &status).await?;
+    let abandoned = outcome.drained == Drained::Abandoned;
+    let printed = drain(printer, abandoned, &status).await?;
     conclude(&args, context, &outcome, kept)?;
-    written?;
     Ok(match (outcome.exit_code, printed) {
         (0, Written::Partly) => LauncherCode::Internal.code(),
         (code, _) => code,
     })
+}
+
+/// A job and the files of its output.
+struct Ready {
+    prepared: Prepared,
+    writer: Option<FileWriter>,
+    files: Option<Files>,
+}
+
+/// Reads, plans and makes files on a thread of its own: a job file may be a pipe, a folder on a
+/// file system that does not answer, and a Ctrl-C is to end that too. `Err`: it did.
+async fn prepare_all(
+    args: RunArgs,
+    context: &Context,
+    signals: &mut Signals,
+) -> Result<(RunArgs, anyhow::Result<Ready>), LauncherCode> {
+    let context = context.clone();
+    let preparing = tokio::task::spawn_blocking(move || {
+        let ready = make_ready(&args, &context);
+        (args, ready)
+    });
+    // No loop around it: whichever comes first. A thread that hangs ends with the process.
+    tokio::select! {
+        by = signals.next() => Err(match by {
+            StopBy::Interrupt => LauncherCode::Interrupted,
+            StopBy::Terminate | StopBy::Request | StopBy::RequestNow | StopBy::Done => {
+                LauncherCode::Terminated
+            }
+        }),
+        prepared = preparing => match prepared {
+            Ok(ready) => Ok(ready),
+            Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
+        },
+    }
+}
+
+fn make_ready(args: &RunArgs, context: &Context) -> anyhow::Result<Ready> {
+    let prepared = prepare(args, context)?;
+    let (writer, files) = match &args.output_dir {
+        Some(dir) => {
+            let dir = context.cwd.join(dir);
+            let (writer, files) = FileWriter::start(&dir, &prepared.job.plan)
+                .with_context(|| format!("cannot write to {}", dir.display()))?;
+            (Some(writer), Some(files))
+        }
+        None => (None, None),
+    };
+    Ok(Ready { prepared, writer, files })
 }
 
 /// The printing threads end when the head, which held their other ends, is gone, and our reader
@@ -184,18 +228,35 @@ fn open_folder(
     Ok((folder, socket))
 }
 
-/// What was to be written must be there, or the command has failed.
-fn finish_files(
+/// What was to be written must be there, or the command has failed; a code that is none of ours
+/// stands. The result is written in any case: what is there must say how it ended.
+async fn finish_files(
     writer: Option<FileWriter>,
     dir: Option<&Path>,
     context: &Context,
-    outcome: &Outcome,
-) -> anyhow::Result<()> {
-    let (Some(writer), Some(dir)) = (writer, dir) else { return Ok(()) };
+    outcome: &mut Outcome,
+) {
+    let (Some(writer), Some(dir)) = (writer, dir) else { return };
+    if writer.drain().await == Written::Partly {
+        failed(outcome);
+    }
     let dir = context.cwd.join(dir);
-    let failed = || format!("cannot write the output to {}", dir.display());
-    writer.drain().with_context(failed)?;
-    registry::write_result(&dir, &outcome.result, 0o644).with_context(failed)
+    let result = outcome.result.clone();
+    let path = dir.clone();
+    let write = move || registry::write_result(&path, &result, 0o644);
+    let written = tokio::task::spawn_blocking(write).await;
+    if let Err(error) = written.unwrap_or_else(|e| Err(std::io::Error::other(e))) {
+        say(&format!("error: cannot write the result to {}: {error}", dir.display()));
+        failed(outcome);
+    }
+}
+
+/// The launcher could not do its part.
+fn failed(outcome: &mut Outcome) {
+    if outcome.exit_code == 0 {
+        outcome.exit_code = LauncherCode::Internal.code();
+        outcome.result.exit_code = outcome.exit_code;
+    }
 }
 
 /// The last words: what went wrong, once, and the result where it was asked for.

@@ -8,6 +8,7 @@ use a2arun_core::launch::ReadinessCheck;
 use a2arun_core::machine::job::{self, Event, StopBy};
 use a2arun_core::plan::{Bindings, HostIx, PlannedPort, ResolvedPlan};
 use a2arun_core::spec::AgentIx;
+use a2arun_core::status::JobState;
 use jiff::Timestamp;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -184,8 +185,13 @@ impl Head {
     fn ask(&mut self, ask: Ask) {
         match ask {
             Ask::Status(reply) => {
+                let mut status = self.status();
+                // Its output is still being read: while its head lives a run is not over.
+                if status.state == JobState::Inactive {
+                    status.state = JobState::Cleanup;
+                }
                 // The asker may be gone.
-                let _ = reply.send(self.status());
+                let _ = reply.send(status);
             }
             Ask::Stop { now, done } => {
                 let by = if now { StopBy::RequestNow } else { StopBy::Request };

@@ -22,7 +22,8 @@ use crate::head::hosts::{COMMANDS_DEPTH, Host, Reach};
 use crate::head::stops::Schedule;
 use crate::output::LogSink;
 use crate::session::{
-    self, Command, PortRequest, PortsReserved, Session, follow_logs, forward_stdin,
+    self, Command, Forwarded, PortRequest, PortsReserved, Session, Until, close_stdin, follow_logs,
+    forward_stdin,
 };
 use crate::target::{ConnectError, Target, chain};
 
@@ -109,7 +110,11 @@ impl Head {
         let (ends_in, ends) = oneshot::channel();
         let target = self.job.targets[host.get()].clone();
         let run = self.run_id();
-        self.logs.spawn(async move { (host, follow_logs(target, run, sink, ends).await) });
+        self.logs.spawn(async move {
+            // The head waits for its output; only the end that it gives is one.
+            let (sink, _) = follow_logs(target, run, sink, Until::Ends(ends)).await;
+            (host, sink)
+        });
         if let Some(entry) = self.hosts.get(host) {
             entry.ends = Some(ends_in);
             entry.reading = true;
@@ -286,9 +291,16 @@ impl Head {
         let run = self.run_id();
         let talk = self.io.talk.clone();
         self.stdin.spawn(async move {
-            let forwarded = forward_stdin(target, run, rank, std::io::stdin()).await;
-            if let Err(error) = forwarded {
-                talk.warning(&format!("standard input is not forwarded: {}", chain(&error)));
+            match forward_stdin(target.clone(), run.clone(), rank, std::io::stdin()).await {
+                // An agent that has read enough of it is nothing to speak of.
+                Ok(Forwarded::All | Forwarded::Closed) => {}
+                Err(error) => {
+                    talk.warning(&format!(
+                        "standard input is not forwarded any more: {}; it ends there",
+                        chain(&error)
+                    ));
+                    close_stdin(target, run, rank).await;
+                }
             }
         });
     }

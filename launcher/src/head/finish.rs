@@ -15,6 +15,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::head::actor::{Head, HostFailure, Input, Told};
 use crate::head::hosts::Host;
+use crate::head::job::Ask;
 use crate::output::{cause_line, why};
 use crate::session::{
     Chunk, ChunkSink, Command, Contact, LogEnd, LogRequest, StreamKind, read_logs,
@@ -42,13 +43,22 @@ pub(crate) struct Outcome {
     pub(crate) cause: Option<String>,
     /// What the failed agent wrote to stderr at last.
     pub(crate) last_words: Vec<String>,
-    /// The user did not want to wait for the rest of the output.
-    pub(crate) abandoned: bool,
+    pub(crate) drained: Drained,
+}
+
+/// What became of the instances' output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Drained {
+    All,
+    /// A host did not send it.
+    Partly,
+    /// The user did not want to wait for the rest of it.
+    Abandoned,
 }
 
 pub(super) async fn finish(mut head: Head) -> Outcome {
     let ended = Timestamp::now();
-    let abandoned = drain_output(&mut head).await;
+    let drained = drain_output(&mut head).await;
     let first = head.state.result().and_then(|(result, _)| result.first());
     let last_words = match first.and_then(|f| f.rank) {
         Some(rank) => last_words(&head, rank).await,
@@ -56,12 +66,12 @@ pub(super) async fn finish(mut head: Head) -> Outcome {
     };
     release(&mut head).await;
     head.stdin.abort_all();
-    Outcome { abandoned, ..outcome(&head, ended, first, last_words) }
+    outcome(&head, ended, first, last_words, drained)
 }
 
 /// Tells every log reader where its streams end and waits for all of it, however slow our own
-/// reader is; only a host that sends nothing is not waited for. Says whether the user had enough.
-async fn drain_output(head: &mut Head) -> bool {
+/// reader is; only a host that sends nothing is not waited for.
+async fn drain_output(head: &mut Head) -> Drained {
     let mut abandoned = false;
     let mut ends: Vec<Vec<LogEnd>> = vec![Vec::new(); head.hosts.0.len()];
     for (rank, instance) in head.instances.iter() {
@@ -97,6 +107,11 @@ async fn drain_output(head: &mut Head) -> bool {
                 abandoned = true;
                 break;
             }
+            Input::Ask(Some(Ask::Stop { done, .. })) => {
+                let _ = done.send(());
+                abandoned = true;
+                break;
+            }
             input @ (Input::Session(..) | Input::Ask(_) | Input::Clock) => head.take(input),
         }
         if activity.chunks() != seen || activity.is_blocked() {
@@ -112,10 +127,15 @@ async fn drain_output(head: &mut Head) -> bool {
     head.logs.abort_all();
     let missing: Vec<HostIx> =
         head.hosts.iter().filter(|(_, h)| h.reading).map(|(ix, _)| ix).collect();
+    let complete = missing.is_empty();
     for host in missing {
         head.show.output_missing(host);
     }
-    abandoned
+    match (abandoned, complete) {
+        (true, _) => Drained::Abandoned,
+        (false, true) => Drained::All,
+        (false, false) => Drained::Partly,
+    }
 }
 
 fn is_heard(host: &Host) -> bool {
@@ -200,10 +220,13 @@ fn outcome(
     ended: Timestamp,
     first: Option<Failure>,
     last_words: Vec<String>,
+    drained: Drained,
 ) -> Outcome {
     let (result, mut exit_code) =
         head.state.result().unwrap_or((JobResult::Canceled, LauncherCode::Internal.code()));
-    if exit_code == 0 && !head.given_up.is_empty() {
+    // Who wants the output in files wants all of it.
+    let output_missing = drained == Drained::Partly && head.io.files.is_some();
+    if exit_code == 0 && (!head.given_up.is_empty() || output_missing) {
         exit_code = LauncherCode::HostUnreachable.code();
     }
     let plan = &head.job.plan;
@@ -240,7 +263,7 @@ fn outcome(
         ended,
         counts,
     };
-    Outcome { exit_code, result, status: head.status(), cause: line, last_words, abandoned: false }
+    Outcome { exit_code, result, status: head.status(), cause: line, last_words, drained }
 }
 
 /// A job that went well and cannot be said to be gone has not gone well.

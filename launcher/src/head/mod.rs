@@ -14,6 +14,6 @@ mod signals;
 mod stops;
 
 pub(crate) use actor::run;
-pub(crate) use finish::Outcome;
+pub(crate) use finish::{Drained, Outcome};
 pub(crate) use job::{Ask, Io, Job};
-pub(crate) use signals::listen;
+pub(crate) use signals::{Signals, listen};

@@ -4,13 +4,14 @@ use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::thread::JoinHandle;
 
 use a2arun_core::ids::Rank;
 use a2arun_core::plan::Plan;
 use bytes::Bytes;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
+use crate::output::data::say;
+use crate::output::printer::Written;
 use crate::session::StreamKind;
 
 /// Chunks that wait for the thread.
@@ -42,7 +43,7 @@ impl Files {
 /// The thread.
 #[derive(Debug)]
 pub(crate) struct FileWriter {
-    thread: JoinHandle<io::Result<()>>,
+    ended: oneshot::Receiver<Written>,
 }
 
 impl FileWriter {
@@ -61,18 +62,31 @@ impl FileWriter {
         }
         let (sender, pieces) = mpsc::channel(CHUNKS_DEPTH);
         let dir = dir.to_owned();
-        let thread = std::thread::Builder::new()
-            .name("output-dir".into())
-            .spawn(move || write_all(&dir, &stems, pieces))?;
-        Ok((Self { thread }, Files(sender)))
+        let (end, ended) = oneshot::channel();
+        std::thread::Builder::new().name("output-dir".into()).spawn(move || {
+            let written = match write_all(&dir, &stems, pieces) {
+                Ok(()) => Written::All,
+                Err(error) => {
+                    say(&format!(
+                        "error: cannot write the output to {}: {error}; the job goes on without it",
+                        dir.display()
+                    ));
+                    Written::Partly
+                }
+            };
+            // Nobody may be waiting any more.
+            let _ = end.send(written);
+        })?;
+        Ok((Self { ended }, Files(sender)))
     }
 
-    /// Waits until everything is written. Every [`Files`] must be dropped before.
+    /// Waits until everything is written, or was not, which has been said. Every [`Files`] must
+    /// be dropped before.
     ///
-    /// # Errors
-    /// The first write that failed; what came behind it was not written.
-    pub(crate) fn drain(self) -> io::Result<()> {
-        self.thread.join().unwrap_or_else(|_| Err(io::Error::other("the writing thread panicked")))
+    /// # Cancel safety
+    /// Safe to drop: the thread goes on.
+    pub(crate) async fn drain(self) -> Written {
+        self.ended.await.unwrap_or(Written::Partly)
     }
 }
 

@@ -12,7 +12,7 @@ use a2arun_proto::{MESSAGE_MAX_BYTES, v1};
 use a2arun_rt::tls::Purpose;
 use bytes::{Buf, Bytes};
 use tokio::sync::oneshot;
-use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 use tonic::Streaming;
 
 use crate::session::control::from_status;
@@ -108,8 +108,18 @@ impl Cursors {
     }
 }
 
-/// Reads everything that a run writes on a host until `ends` says where it ends and all of it is
-/// there. Gives the sink back.
+/// Until where a host's output is followed.
+#[derive(Debug)]
+pub(crate) enum Until {
+    /// Until all of it is there; the head says where it ends.
+    Ends(oneshot::Receiver<Vec<LogEnd>>),
+    /// Until the host says that the run is over; from the last so many lines on.
+    Over { tail_lines: Option<u64> },
+}
+
+/// Reads everything that a run writes on a host, over breaks of the connection. Gives the sink
+/// back. Fails where a run is asked of a host that has none, or that cannot be reached at first
+/// or for [`AWAY_MAX`]; the head, which says where output ends, waits for ever.
 ///
 /// # Cancel safety
 /// Dropping it loses the sink's place; noded keeps the output.
@@ -117,8 +127,18 @@ pub(crate) async fn follow_logs<S: ChunkSink>(
     target: Target,
     run: RunId,
     mut sink: S,
-    mut ends: oneshot::Receiver<Vec<LogEnd>>,
-) -> S {
+    until: Until,
+) -> (S, Result<(), ConnectError>) {
+    let (ends, tail_lines) = match until {
+        Until::Ends(ends) => (Some(ends), None),
+        Until::Over { tail_lines } => (None, tail_lines),
+    };
+    let patient = ends.is_some();
+    // The head starts a noded that is gone when it makes its session again.
+    let on_demand = if patient { OnDemand::Never } else { OnDemand::Start };
+    let mut ends = ends;
+    let mut seen = false;
+    let mut heard = Instant::now();
     let reconnect =
         Reconnect { first: Duration::from_millis(10), max: Duration::from_secs(1), attempts: None };
     let fresh = || reconnect.waits(u64::from(std::process::id()));
@@ -133,7 +153,7 @@ pub(crate) async fn follow_logs<S: ChunkSink>(
             left.retain(|end| !cursors.reached(end));
             if left.is_empty() {
                 link.settle().await;
-                return sink;
+                return (sink, Ok(()));
             }
         }
         if let Link::Closed { wait } = link {
@@ -141,31 +161,38 @@ pub(crate) async fn follow_logs<S: ChunkSink>(
                 run: run.clone(),
                 cursors: cursors.to_wire(),
                 follow: true,
-                tail_lines: None,
+                // Afterwards it goes on where it was.
+                tail_lines: tail_lines.filter(|_| cursors.0.is_empty()),
             };
-            link = Link::Opening(Box::pin(open_after(wait, target.clone(), request)));
+            link = Link::Opening(Box::pin(open_after(wait, target.clone(), request, on_demand)));
         }
         // The ends come first: with nothing to read no connection is waited for. An opening is
         // kept over rounds; a message that is not there yet is not lost.
         let input = tokio::select! {
             biased;
-            known = &mut ends, if left.is_none() => Input::Ends(known.unwrap_or_default()),
+            known = known(&mut ends) => Input::Ends(known),
             input = link.next() => input,
             _ = tick.tick(), if sink.has_partial() => Input::Tick,
         };
         match input {
             Input::Ends(known) => left = Some(known),
             Input::Opened(stream) => {
+                (seen, heard) = (true, Instant::now());
                 waits = fresh();
                 link = Link::Open(Box::new(stream));
             }
             Input::Chunk(chunk) => {
+                heard = Instant::now();
                 if let Some(chunk) = wire_chunk(chunk).and_then(|c| cursors.take(c)) {
                     sink.chunk(chunk).await;
                 }
             }
-            Input::Gone(why) => {
-                tracing::debug!(%why, "no output stream");
+            Input::Over if !patient => return (sink, Ok(())),
+            Input::Gone(ConnectError::NoRun(_)) if !patient && seen => return (sink, Ok(())),
+            Input::Gone(error) if !patient && (!seen || heard.elapsed() >= AWAY_MAX) => {
+                return (sink, Err(error));
+            }
+            Input::Gone(_) | Input::Over => {
                 link = Link::Closed { wait: waits.next().unwrap_or(Duration::from_secs(1)) };
             }
             Input::Tick => sink.flush_partial().await,
@@ -173,6 +200,19 @@ pub(crate) async fn follow_logs<S: ChunkSink>(
     }
 }
 
+/// Where output ends, once it is said.
+///
+/// # Cancel safety
+/// Safe: what was not given is given the next time.
+async fn known(ends: &mut Option<oneshot::Receiver<Vec<LogEnd>>>) -> Vec<LogEnd> {
+    let Some(receiver) = ends else { return pending().await };
+    let known = receiver.await;
+    *ends = None;
+    known.unwrap_or_default()
+}
+
+/// A noded that dies is back sooner.
+const AWAY_MAX: Duration = Duration::from_secs(15);
 /// How often half a line that nobody ends is looked at.
 const FLUSH_EVERY: Duration = Duration::from_millis(250);
 
@@ -183,7 +223,9 @@ enum Input {
     Ends(Vec<LogEnd>),
     Opened(Streaming<v1::LogChunk>),
     Chunk(v1::LogChunk),
-    Gone(String),
+    /// The host has sent everything and closed.
+    Over,
+    Gone(ConnectError),
     Tick,
 }
 
@@ -210,12 +252,15 @@ impl Link {
             Self::Closed { .. } => pending().await,
             Self::Opening(opening) => match opening.await {
                 Ok(stream) => Input::Opened(stream),
-                Err(error) => Input::Gone(chain(&error)),
+                Err(error) => {
+                    tracing::debug!(error = %chain(&error), "no output stream");
+                    Input::Gone(error)
+                }
             },
             Self::Open(stream) => match stream.message().await {
                 Ok(Some(chunk)) => Input::Chunk(chunk),
-                Ok(None) => Input::Gone("noded closed it".to_owned()),
-                Err(status) => Input::Gone(status.to_string()),
+                Ok(None) => Input::Over,
+                Err(status) => Input::Gone(from_status(&status, false)),
             },
         }
     }
@@ -225,11 +270,12 @@ async fn open_after(
     wait: Duration,
     target: Target,
     request: LogRequest,
+    on_demand: OnDemand,
 ) -> Result<Streaming<v1::LogChunk>, ConnectError> {
     if !wait.is_zero() {
         sleep(wait).await;
     }
-    open(&target, request, OnDemand::Never).await
+    open(&target, request, on_demand).await
 }
 
 /// What is asked of noded.
@@ -242,9 +288,9 @@ pub(crate) struct LogRequest {
 }
 
 impl LogRequest {
-    /// Every instance, whole or from its last lines on.
-    pub(crate) fn all(run: RunId, tail_lines: Option<u64>, follow: bool) -> Self {
-        Self { run, cursors: Vec::new(), follow, tail_lines }
+    /// Every instance, whole or from its last lines on, to what is there now.
+    pub(crate) fn all(run: RunId, tail_lines: Option<u64>) -> Self {
+        Self { run, cursors: Vec::new(), follow: false, tail_lines }
     }
 
     /// One stream of one instance, from an offset to what is there now.

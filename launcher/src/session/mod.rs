@@ -18,11 +18,11 @@ mod stdin;
 mod types;
 mod wire;
 
-pub(crate) use bulk::{Chunk, ChunkSink, LogEnd, LogRequest, follow_logs, read_logs};
+pub(crate) use bulk::{Chunk, ChunkSink, LogEnd, LogRequest, Until, follow_logs, read_logs};
 pub(crate) use calls::{describe, stop_run};
 pub(crate) use control::{Session, run};
 pub(crate) use head_service::{ask_status, ask_stop, serve as serve_head};
-pub(crate) use stdin::forward as forward_stdin;
+pub(crate) use stdin::{Forwarded, close as close_stdin, forward as forward_stdin};
 pub(crate) use types::{
     Change, ChangeKind, Command, Contact, InstanceReport, NodeFacts, PhaseReport, PortRequest,
     PortsReserved, RefusedReason, SessionEvent, StreamKind,
