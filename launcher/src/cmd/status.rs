@@ -88,9 +88,8 @@ pub(super) async fn from_hosts(
         super::logs::targets(entry, trust, context)?.into_iter().enumerate()
     {
         let id = run.run.clone();
-        asked.spawn(async move {
-            (at, reach, describe(&target, Some(&id), true, on_demand).await)
-        });
+        asked
+            .spawn(async move { (at, reach, describe(&target, Some(&id), true, on_demand).await) });
     }
     let mut instances: Vec<InstanceStatusJson> = Vec::new();
     let mut lost = Vec::new();

@@ -259,8 +259,8 @@ impl Head {
         }
         let mut unsent = Vec::new();
         for (host, ranks, command) in commands {
-            let sent = unsent.is_empty()
-                && self.hosts.get(host).is_some_and(|entry| entry.send(command));
+            let sent =
+                unsent.is_empty() && self.hosts.get(host).is_some_and(|entry| entry.send(command));
             if !sent {
                 let text = "its session does not take the launch".to_owned();
                 self.note_failure(host, text, Told::NotYet);

@@ -214,9 +214,10 @@ fn outcome(
         let gone = gone.then_some(ExitReason::Unknown);
         let exit = instance.exit.as_ref().filter(|_| !instance.refused);
         counts.add(exit.map(|(_, exit)| exit.reason).or(gone.filter(|_| !instance.refused)));
-        counts.survivors += instance.exit.as_ref().map_or(0, |(_, exit)| {
-            u32::try_from(exit.survivors.len()).unwrap_or(u32::MAX)
-        });
+        counts.survivors += instance
+            .exit
+            .as_ref()
+            .map_or(0, |(_, exit)| u32::try_from(exit.survivors.len()).unwrap_or(u32::MAX));
     }
     let cause = first
         .map(|failure| first_cause(head, failure, last_words.clone()))

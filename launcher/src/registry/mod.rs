@@ -16,4 +16,6 @@ mod scan;
 pub(crate) use folder::{
     AgentRanks, HostReach, RunFolder, RunJson, RunsDir, VERSION, prune, write_closed, write_result,
 };
-pub(crate) use scan::{Entry, Found, Life, boot_id, find, last_status, list, process_start, reread};
+pub(crate) use scan::{
+    Entry, Found, Life, boot_id, find, last_status, list, process_start, reread,
+};

@@ -124,9 +124,7 @@ impl ConnectError {
             Self::Refused(Refusal::OtherHost { .. }) => {
                 Some("a2arun trust issue HOST makes the certificate for its name in the hostfile")
             }
-            Self::Refused(Refusal::ForeignCa { .. })
-            | Self::RefusedUs(_)
-            | Self::ClosedOnUs(_) => {
+            Self::Refused(Refusal::ForeignCa { .. }) | Self::RefusedUs(_) | Self::ClosedOnUs(_) => {
                 Some("host and head need certificates of the same `a2arun trust init`")
             }
             Self::Refused(Refusal::Invalid { .. })

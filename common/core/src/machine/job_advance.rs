@@ -347,9 +347,7 @@ fn completed_with(state: &State) -> Option<Failure> {
 fn canceled_code(by: StopBy) -> u8 {
     match by {
         StopBy::Interrupt => LauncherCode::Interrupted.code(),
-        StopBy::Terminate | StopBy::Request | StopBy::RequestNow => {
-            LauncherCode::Terminated.code()
-        }
+        StopBy::Terminate | StopBy::Request | StopBy::RequestNow => LauncherCode::Terminated.code(),
         StopBy::Done => LauncherCode::Ok.code(),
     }
 }
