@@ -176,10 +176,14 @@ fn list_status_and_stop_work_from_another_shell() -> Result<()> {
     ensure!(bed.list()?.is_empty(), "nothing runs yet");
     let mut head = bed.a2arun(["-np", "2", "--", &agent, "sleep"]).spawn()?;
     head.until("both run", READY, |_| procs::agents(bed.folder()).len() == 2)?;
-    let list = bed.list()?;
-    ensure!(list.len() == 1, "{list:?}");
+    // They run before the head has heard of it.
+    let list = wait_for("the list to say so", READY, || match bed.list() {
+        Ok(list) if list.len() == 1 && list[0]["state"] == "running" => Poll::Ready(list),
+        Ok(list) => Poll::NotYet(format!("{list:?}")),
+        Err(error) => Poll::Hopeless(format!("{error:#}")),
+    })?;
     let run = list[0]["run"].as_str().context("no run id")?;
-    ensure!(list[0]["state"] == "running" && list[0]["ended"].is_null(), "{list:?}");
+    ensure!(list[0]["ended"].is_null(), "{list:?}");
     let status = bed.status(run)?;
     ensure!(status["run"] == run && status["job"] == "testagent", "{status}");
     let pids: Vec<_> = procs::agents(bed.folder()).iter().map(|(_, p)| p.pid).collect();
@@ -241,6 +245,36 @@ fn p14_a_run_whose_head_died_is_not_shown_as_running() -> Result<()> {
         }
         Err(error) => Poll::NotYet(format!("{error:#}")),
     })?;
+    bed.finish()
+}
+
+/// P14, and P5: a host that does not answer has nobody said to be gone.
+#[test]
+fn p14_a_host_that_does_not_answer_is_not_taken_for_empty() -> Result<()> {
+    let bed = Bed::with_hosts("p14hosts", 2)?;
+    bed.allow_log("");
+    let agent = bed.agent();
+    let mut head = bed.a2arun_on_hosts(["-np", "4", "--", &agent, "sleep"]).spawn()?;
+    head.until("all run", READY, |_| procs::agents(bed.folder()).len() == 4)?;
+    head.signal(Signal::SIGKILL);
+    drop(head);
+    bed.testbed("kill", &["n2"])?;
+    let output = bed.a2arun(["status", "testagent", "--output", "json"]).run()?;
+    output.expect_code(68)?.expect_stderr(&["n2"])?;
+    let status = output.json()?;
+    ensure!(status["state"] == "degraded", "{status}");
+    let instances = status["instances"].as_array().context("instances")?;
+    ensure!(instances.len() == 4, "{status}");
+    for instance in instances {
+        ensure!((instance["host"] == "n2") == (instance["state"] == "lost"), "{instance}");
+    }
+    let list = bed.list()?;
+    ensure!(list[0]["state"] == "degraded", "{list:?}");
+    let stop = bed.a2arun(["stop", "testagent", "--timeout", "3s"]).run()?;
+    stop.expect_code(68)?.expect_stderr(&["n2"])?;
+    bed.testbed("start", &["n2"])?;
+    bed.a2arun(["stop", "testagent"]).run()?.expect_code(0)?;
+    bed.nothing_runs()?;
     bed.finish()
 }
 
