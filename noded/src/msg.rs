@@ -181,6 +181,8 @@ pub struct Work {
     pub nofile: Option<Nofile>,
     /// Where steps find noded again.
     pub steps_socket: PathBuf,
+    /// The kernel's id of this boot.
+    pub boot_id: String,
     /// What instances share. Variables of the host are already in.
     pub templates: Vec<Template>,
     /// Whom to start.

@@ -108,6 +108,7 @@ pub fn serve(options: &Serve) -> Result<(), ServeError> {
         // Away from the terminal of whoever happened to need it. EPERM: already a leader.
         let _ = rustix::process::setsid();
     }
+    crate::os::heap::keep_small();
     // A spawner that starts noded again has its signals blocked.
     signals::unblock_all().map_err(io_error("unblock signals"))?;
     let uid = rustix::process::geteuid().as_raw();
@@ -145,6 +146,7 @@ pub fn serve(options: &Serve) -> Result<(), ServeError> {
             .into_iter()
             .filter_map(|name| Some((name.to_owned(), std::env::var(name).ok()?)))
             .collect(),
+        boot_id: crate::os::proc::boot_id(),
         epoch,
         linger: options.on_demand.then_some(options.linger),
     };

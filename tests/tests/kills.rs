@@ -331,13 +331,18 @@ fn p5_a_tree_that_loses_step_and_leader_is_ended() -> Result<()> {
 #[test]
 fn p3_a_stop_after_the_end_does_not_change_it() -> Result<()> {
     let bed = Bed::new("endedfirst")?;
-    let script = "(trap '' TERM; sleep 1000) & exit 3";
-    let mut head = bed.a2arun(["-np", "1", "--", "sh", "-c", script]).spawn()?;
+    let deaf = bed.folder().join("deaf");
+    let script = format!(
+        "(trap '' TERM; : > {0}; exec sleep 1000) & until [ -e {0} ]; do :; done; exit 3",
+        deaf.display()
+    );
+    let mut head = bed.a2arun(["-np", "1", "--", "sh", "-c", &script]).spawn()?;
     let named = |comm: &str| -> Vec<procs::Proc> {
         procs::of_folder(bed.folder()).into_iter().filter(|p| p.comm == comm).collect()
     };
+    // The subshell has become the sleep.
     head.until("the child is all that is left", READY, |_| {
-        named("sleep").len() == 1 && named("a2arun-step").len() == 1
+        deaf.exists() && named("sh").is_empty() && named("a2arun-step").len() == 1
     })?;
     head.signal(Signal::SIGINT);
     head.wait(END)?;

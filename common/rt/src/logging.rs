@@ -7,11 +7,13 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Mutex;
 
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-/// The variable with the filter, in the syntax of `tracing_subscriber::EnvFilter`.
+/// The variable with the filter, `LEVEL` or `TARGET=LEVEL`, comma-separated, as in
+/// `info,noded::probe=debug` (`tracing_subscriber::filter::Targets`: no regular expressions, whose
+/// engine would be a tenth of noded's memory).
 pub const FILTER_VARIABLE: &str = "A2ARUN_LOG";
 
 /// Where the lines go.
@@ -26,12 +28,11 @@ pub enum Sink<'a> {
 /// Sets up tracing for the process. `filter` is the value of `A2ARUN_LOG`, `default` what counts
 /// without one. A filter that cannot be read counts as absent and is told as the return value.
 pub fn init(sink: Sink<'_>, filter: Option<&str>, default: &str) -> io::Result<Option<String>> {
-    let (filter, complaint) = match filter.map(EnvFilter::try_new) {
+    let fallback = || default.parse::<Targets>().map_err(io::Error::other);
+    let (filter, complaint) = match filter.map(str::parse::<Targets>) {
         Some(Ok(filter)) => (filter, None),
-        Some(Err(error)) => {
-            (EnvFilter::new(default), Some(format!("{FILTER_VARIABLE} is not used: {error}")))
-        }
-        None => (EnvFilter::new(default), None),
+        Some(Err(error)) => (fallback()?, Some(format!("{FILTER_VARIABLE} is not used: {error}"))),
+        None => (fallback()?, None),
     };
     let registry = tracing_subscriber::registry().with(filter);
     match sink {

@@ -321,6 +321,7 @@ fn become_step(work: &Work, item: &WorkItem, fds: StepFds) -> ! {
         }),
         nofile: work.nofile,
         steps_socket: work.steps_socket.clone(),
+        boot_id: &work.boot_id,
     };
     step::main(&task, fds)
 }

@@ -79,6 +79,8 @@ pub struct Task<'a> {
     pub nofile: Option<Nofile>,
     /// Where noded is found again.
     pub steps_socket: PathBuf,
+    /// The kernel's id of this boot.
+    pub boot_id: &'a str,
 }
 
 impl Task<'_> {

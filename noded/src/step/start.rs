@@ -107,7 +107,7 @@ fn adopt(
         Err(error) => tracing_free_warning(dir.path(), &error),
     }
     let spawned = Spawned { adopted: true, ..record.spawned.clone() };
-    let pidfd = open_same(&spawned, &record.boot_id);
+    let pidfd = open_same(&spawned, &record.boot_id, task.boot_id);
     let fd: Vec<_> = pidfd.iter().map(AsFd::as_fd).collect();
     link.send(&StepMessage::Spawned(spawned.clone()), &fd);
     link.send(&StepMessage::Running, &[]);
@@ -144,8 +144,8 @@ fn adopt(
 }
 
 /// The process of a record, if it is still the same one.
-fn open_same(spawned: &Spawned, boot_id: &str) -> Option<OwnedFd> {
-    if proc::boot_id() != boot_id {
+fn open_same(spawned: &Spawned, boot_id: &str, now: &str) -> Option<OwnedFd> {
+    if now != boot_id {
         return None;
     }
     let fd = pidfd::open(spawned.pid).ok()?;
@@ -234,7 +234,7 @@ fn spawn(
         generation: task.generation,
         request: task.request,
         spawned: spawned.clone(),
-        boot_id: proc::boot_id(),
+        boot_id: task.boot_id.to_owned(),
         rules: rules.clone(),
         readiness: template.readiness.clone(),
         port: launch.port,

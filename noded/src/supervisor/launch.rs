@@ -153,6 +153,7 @@ impl Supervisor {
                     request: request.1,
                     nofile: self.settings.nofile_before,
                     steps_socket: self.settings.steps_socket.clone(),
+                    boot_id: self.settings.boot_id.clone(),
                     templates: templates.map_or_else(Vec::new, |t| t.to_vec()),
                     items: Vec::new(),
                 },

@@ -61,6 +61,8 @@ pub struct Settings {
     pub nofile_now: u64,
     /// Variables that agents of other hosts' heads start from.
     pub host_env: Vec<(String, String)>,
+    /// The kernel's id of this boot.
+    pub boot_id: String,
     /// This noded's start, for telling it from others.
     pub epoch: u64,
     /// Leave so long after the last instance; `None`: stay.
