@@ -80,7 +80,7 @@ agents:
     head.until("both are spawned", READY, |_| procs::agents(bed.folder()).len() == 2)?;
     bed.testbed("cut", &["n2"])?;
     let output = head.wait(Duration::from_secs(90))?;
-    ensure!(output.code == 68 || output.code == 75, "{}", output.describe());
+    output.expect_code(68)?;
     output.expect_stderr(&["n2"])?;
     bed.testbed("heal", &["n2"])?;
     // The host alone takes its agent down: nothing was heard from the head for 60 s.
@@ -232,7 +232,7 @@ fn a_folder_that_is_missing() -> Result<()> {
     let bed = Bed::new("nocwd")?;
     let job = service(&bed, "nocwd", "serve", "    workdir: /no/such/folder\n")?;
     let output = bed.a2arun([job]).run()?;
-    ensure!(output.code != 0, "{}", output.describe());
+    output.expect_code(126)?;
     output.expect_stderr(&["/no/such/folder", "svc"])?;
     bed.nothing_runs()?;
     bed.finish()
@@ -269,7 +269,7 @@ fn a_service_that_exits_with_0_before_it_is_ready_failed() -> Result<()> {
     let bed = Bed::new("exit0")?;
     let job = service(&bed, "exit0", "exit-before-ready, '0'", "")?;
     let output = bed.a2arun([job]).run()?;
-    ensure!(output.code != 0, "{}", output.describe());
+    output.expect_code(75)?;
     output.expect_stderr(&["svc"])?;
     bed.finish()
 }
@@ -392,7 +392,7 @@ fn a_bad_hostfile_shows_the_place() -> Result<()> {
     output.expect_code(65)?.expect_stderr(&["hosts:2", "many"])?;
     let run = bed.a2arun(["--hostfile", "/no/such/hosts", "-np", "1", "--", "true"]);
     let output = run.run()?;
-    ensure!(output.code == 64 || output.code == 65, "{}", output.describe());
+    output.expect_code(65)?;
     output.expect_stderr(&["/no/such/hosts"])?;
     bed.finish()
 }
@@ -421,7 +421,7 @@ topology: {type: hub-spoke, hub: nobody, spokes: [two]}
     let output = bed.a2arun([bed.job("noyaml", "agents: [{id: x\n")?]).run()?;
     output.expect_code(65)?.expect_stderr(&["noyaml.yaml:"])?;
     let output = bed.a2arun(["no-such-job.yaml"]).run()?;
-    ensure!(output.code == 64 || output.code == 65, "{}", output.describe());
+    output.expect_code(65)?;
     output.expect_stderr(&["no-such-job.yaml"])?;
     // Nothing was started for any of it.
     ensure!(procs::of_folder(bed.folder()).is_empty(), "a daemon runs");
@@ -441,17 +441,13 @@ agents:
     config: {port: 24001}
 ";
     let output = bed.a2arun([bed.job("twice", job)?]).run()?;
-    ensure!(output.code == 65 || output.code == 71, "{}", output.describe());
+    output.expect_code(65)?;
     output.expect_stderr(&["24001"])?;
     let job = "agents: [{id: a, command: [true], replicas: 2}, {id: b, command: [true]}]\n";
     let job = bed.job("sum", job)?;
     for np in ["2", "4"] {
         let output = bed.a2arun(["-np", np]).arg(&job).run()?;
-        ensure!(
-            output.code == 64 || output.code == 65 || output.code == 71,
-            "{}",
-            output.describe()
-        );
+        output.expect_code(64)?;
         output.expect_stderr(&["3", np])?;
     }
     bed.finish()

@@ -199,7 +199,9 @@ fn list_status_and_stop_work_from_another_shell() -> Result<()> {
     // A unique prefix is a name.
     bed.a2arun(["status", &run[..run.len() - 2]]).run()?.expect_code(0)?;
     let unknown = bed.a2arun(["status", "no-such-job"]).run()?;
-    ensure!(unknown.code != 0 && unknown.stderr.contains("no-such-job"), "{}", unknown.describe());
+    unknown.expect_code(64)?.expect_stderr(&["no-such-job"])?;
+    let nobody = bed.a2arun(["status", &format!("{run}/nobody")]).run()?;
+    nobody.expect_code(64)?.expect_stderr(&["nobody", "testagent"])?;
     bed.a2arun(["stop", run]).run()?.expect_code(0)?;
     head.wait(END)?;
     bed.nothing_runs()?;

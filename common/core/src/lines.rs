@@ -75,8 +75,8 @@ impl LineAssembler {
         !self.tail.is_empty()
     }
 
-    /// Writes the unfinished line, marked, with a newline behind it: when the stream has been
-    /// idle, and at its end. Says whether there was one.
+    /// Writes the unfinished line, marked, with a newline behind it, when the stream has been
+    /// idle. Says whether there was one.
     pub fn flush_partial(&mut self, prefix: &[u8], out: &mut Vec<u8>) -> bool {
         if self.tail.is_empty() {
             return false;
@@ -84,6 +84,21 @@ impl LineAssembler {
         let tail = std::mem::take(&mut self.tail);
         self.write_partial(&tail, prefix, out);
         true
+    }
+
+    /// Writes what is left at the end of the stream, with a newline behind it; a terminal's reader
+    /// sees by a mark that it had none. Says whether there was anything.
+    pub fn finish(&mut self, prefix: &[u8], out: &mut Vec<u8>) -> bool {
+        match self.sink {
+            Sink::Terminal => self.flush_partial(prefix, out),
+            Sink::Raw if self.tail.is_empty() => false,
+            Sink::Raw => {
+                out.extend_from_slice(prefix);
+                out.append(&mut self.tail);
+                out.push(b'\n');
+                true
+            }
+        }
     }
 
     fn keep(&mut self, rest: &[u8], prefix: &[u8], out: &mut Vec<u8>) {

@@ -20,6 +20,17 @@ fn lines_come_whole_and_partials_are_marked() {
 }
 
 #[test]
+fn the_end_of_a_stream_is_marked_for_people_only() {
+    for (sink, wanted) in [(Sink::Raw, "[0] a\n[0] b\n"), (Sink::Terminal, "[0] a\n[0] b …\n")] {
+        let mut lines = LineAssembler::new(sink);
+        let mut out = Vec::new();
+        lines.tag_into(b"a\nb", b"[0] ", &mut out);
+        assert!(lines.finish(b"[0] ", &mut out) && !lines.finish(b"[0] ", &mut out));
+        assert_eq!(String::from_utf8(out).unwrap(), wanted);
+    }
+}
+
+#[test]
 fn a_terminal_is_not_obeyed_to() {
     assert_eq!(tag(Sink::Terminal, &[b"\x1b[2Jx\x07\ty\r\n"]), "[0] ␛[2Jx␇\ty\n");
     assert_eq!(tag(Sink::Terminal, &[b"10%\r20%\n"]), "[0] 10%␍20%\n");

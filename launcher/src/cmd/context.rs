@@ -93,7 +93,12 @@ impl Context {
             .or_else(|| absolute(&lookup, "HOME").map(|home| home.join(".local/state")));
         let base = match base {
             Some(base) => base,
-            None => self.paths()?.state_dir,
+            None => {
+                let paths = self.paths()?;
+                // It lies where others may write: it must be ours before anything is put there.
+                paths.create()?;
+                paths.state_dir
+            }
         };
         Ok(RunsDir::new(&base, &self.hostname))
     }

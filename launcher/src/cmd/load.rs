@@ -116,6 +116,12 @@ fn hostfile(path: &Path, context: &Context, output: OutputArgs) -> anyhow::Resul
 
 /// The plan of a job.
 pub(super) fn make_plan(spec: &JobSpec, hosts: &Hosts, shape: &ShapeArgs) -> anyhow::Result<Plan> {
+    for (at, (agent, count)) in shape.scale.iter().enumerate() {
+        if let Some((_, other)) = shape.scale[..at].iter().find(|(name, _)| name == agent) {
+            let message = format!("--scale {agent}={other} and --scale {agent}={count}: which?");
+            return Err(Failure::new(LauncherCode::Usage, message).into());
+        }
+    }
     let options = PlanOptions {
         np: shape.np,
         scale: shape.scale.clone(),

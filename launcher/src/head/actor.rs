@@ -206,11 +206,11 @@ impl Head {
         let now = Instant::now();
         if now >= self.tick_at {
             self.tick_at = now + TICK;
-            self.show.tick(&self.state, &self.instances, &self.hosts);
+            self.show.tick(&self.job, &self.state, &self.instances, &self.hosts);
         }
         if self.wall.is_some_and(|at| now >= at) {
             self.wall = None;
-            self.show.wall_time(self.job.timeout);
+            self.show.wall_time(self.job.timeout, &self.state);
             self.feed(Event::WallTime);
         }
         if self.give_up_at.is_some_and(|at| now >= at) {

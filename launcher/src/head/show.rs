@@ -228,7 +228,11 @@ impl Show {
         self.talk.error_block(&lines.join("\n"));
     }
 
-    pub(super) fn wall_time(&self, limit: Option<Duration>) {
+    pub(super) fn wall_time(&self, limit: Option<Duration>, state: &job::State) {
+        // A job that ends already ends for its own reason.
+        if matches!(state.phase, Phase::Cleanup { .. } | Phase::Inactive { .. }) {
+            return;
+        }
         let limit = limit.map(duration).unwrap_or_default();
         self.talk.error(&format!("the time is over: --timeout {limit}"));
     }
@@ -267,12 +271,18 @@ impl Show {
     }
 
     /// Once a second: who lets the others wait.
-    pub(super) fn tick(&mut self, state: &job::State, instances: &Instances, hosts: &Hosts) {
+    pub(super) fn tick(
+        &mut self,
+        job: &Job,
+        state: &job::State,
+        instances: &Instances,
+        hosts: &Hosts,
+    ) {
         match state.phase {
             Phase::Cleanup { .. } => self.left(instances),
             Phase::Launching { .. } if self.waiting_said.elapsed() >= WAITING_EVERY => {
                 self.waiting_said = Instant::now();
-                self.waiting(instances);
+                self.waiting(job, instances);
             }
             Phase::Connecting if self.waiting_said.elapsed() >= WAITING_EVERY => {
                 self.waiting_said = Instant::now();
@@ -307,14 +317,24 @@ impl Show {
         self.talk.block(&format!("still there: {}{more}", names.join(", ")));
     }
 
-    fn waiting(&self, instances: &Instances) {
+    /// `llm[0]@n1 starting 2:13 / 10:00  its probe's last words`.
+    fn waiting(&self, job: &Job, instances: &Instances) {
+        let now = Timestamp::now();
         let starting = instances.iter().filter(|(_, i)| {
             matches!(i.mirror.shown(), InstanceState::Starting | InstanceState::Assigned)
         });
         for (rank, instance) in starting.take(NAMED_MAX) {
             let probe = instance.probe.as_deref().map(|p| format!("  {p}")).unwrap_or_default();
-            let since = duration(self.begun.elapsed());
-            self.talk.progress(&format!("{} starting, {since} so far{probe}", self.name(rank)));
+            let name = self.name(rank);
+            // Its deadline counts from its spawn, not from ours.
+            let age = instance.started.and_then(|at| now.duration_since(at).try_into().ok());
+            let Some(age) = age else {
+                self.talk.progress(&format!("{name} is not spawned yet"));
+                continue;
+            };
+            let agent = job.spec.agent(self.plan.instance(rank).agent);
+            let deadline = duration(agent.readiness_of(&job.spec.deployment).deadline);
+            self.talk.progress(&format!("{name} starting {} / {deadline}{probe}", duration(age)));
         }
     }
 

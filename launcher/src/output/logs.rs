@@ -178,12 +178,12 @@ impl ChunkSink for LogSink {
         let prefix = stream.prefix.clone();
         if stream.incarnation != incarnation {
             stream.incarnation = incarnation;
-            stream.assembler.flush_partial(&prefix, &mut lines);
+            stream.assembler.finish(&prefix, &mut lines);
         }
         stream.assembler.tag_into(&data, &prefix, &mut lines);
         stream.last = Instant::now();
         if end {
-            stream.assembler.flush_partial(&prefix, &mut lines);
+            stream.assembler.finish(&prefix, &mut lines);
         }
         let has = stream.assembler.has_partial();
         self.partials = self.partials + usize::from(has) - usize::from(had);
@@ -223,12 +223,12 @@ impl ChunkSink for LogSink {
 }
 
 impl LogSink {
-    /// The end of everything: half lines go out marked.
+    /// The end of everything: half lines go out.
     pub(crate) async fn finish(mut self) {
         let streams = std::mem::take(&mut self.streams);
         for ((rank, kind), mut stream) in streams {
             let mut lines = Vec::new();
-            if stream.assembler.flush_partial(&stream.prefix, &mut lines) {
+            if stream.assembler.finish(&stream.prefix, &mut lines) {
                 self.send(rank, stream.incarnation, kind, lines).await;
             }
         }

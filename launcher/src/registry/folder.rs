@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use a2arun_core::exit_code::LauncherCode;
 use a2arun_core::ids::{AgentId, HostName, JobName, Rank, RunId};
@@ -207,17 +208,34 @@ pub(crate) fn write_result(dir: &Path, result: &ResultJson, mode: u32) -> io::Re
     write_atomic(&dir.join("result.json"), &bytes, mode, Durability::Process)
 }
 
-/// Removes the oldest folders of runs that have ended, beyond the number that is kept.
+/// A run of an earlier boot that nobody has looked at for this long is over: its hosts end what
+/// has no head much sooner.
+const HEADLESS_KEPT: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// Removes the oldest folders of runs that have ended, beyond the number that is kept, and those
+/// whose head was lost with the machine long ago.
 pub(crate) fn prune(runs: &RunsDir) {
     let Ok(entries) = fs::read_dir(runs.path()) else { return };
-    let mut ended: Vec<(std::time::SystemTime, PathBuf)> = entries
-        .flatten()
-        .filter_map(|entry| {
-            let result = entry.path().join("result.json");
-            let time = fs::metadata(result).ok()?.modified().ok()?;
-            Some((time, entry.path()))
-        })
-        .collect();
+    let boot = super::boot_id();
+    let modified = |path: PathBuf| fs::metadata(path).ok()?.modified().ok();
+    let mut ended: Vec<(std::time::SystemTime, PathBuf)> = Vec::new();
+    for path in entries.flatten().map(|entry| entry.path()) {
+        if let Some(time) = modified(path.join("result.json")) {
+            ended.push((time, path));
+            continue;
+        }
+        let old = modified(path.join("run.json"))
+            .and_then(|time| time.elapsed().ok())
+            .is_some_and(|age| age >= HEADLESS_KEPT);
+        let of_this_boot = || {
+            let run = fs::read(path.join("run.json")).ok();
+            let run = run.and_then(|bytes| serde_json::from_slice::<RunJson>(&bytes).ok());
+            run.is_none_or(|run| run.boot_id == boot)
+        };
+        if old && !of_this_boot() {
+            let _ = fs::remove_dir_all(&path);
+        }
+    }
     if ended.len() <= ENDED_KEPT {
         return;
     }

@@ -92,7 +92,11 @@ pub(super) fn said(message: v1::NodeMessage) -> Result<Said, WireError> {
             Said::Ports { request: RequestId(reserved.request), answer: ports(reserved)? }
         }
         Kind::Events(events) => {
-            Said::Changed(events.events.into_iter().map(change).collect::<Result<_, _>>()?)
+            // One that cannot be read, of a later version perhaps, takes no other with it.
+            let readable = events.events.into_iter().filter_map(|event| {
+                change(event).inspect_err(|e| tracing::warn!(error = %e, "unreadable event")).ok()
+            });
+            Said::Changed(readable.collect())
         }
         Kind::Refused(refused) => Said::Refused {
             request: RequestId(refused.request),
