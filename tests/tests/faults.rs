@@ -81,7 +81,7 @@ agents:
     bed.testbed("cut", &["n2"])?;
     let output = head.wait(Duration::from_secs(90))?;
     output.expect_code(68)?;
-    output.expect_stderr(&["n2"])?;
+    output.expect_stderr(&["error: n2: lost"])?;
     bed.testbed("heal", &["n2"])?;
     // The host alone takes its agent down: nothing was heard from the head for 60 s.
     wait_for("n2 to be empty", Duration::from_secs(80), || {

@@ -105,8 +105,6 @@ fn p1_a_launch_that_noded_dies_in_starts_nothing_twice() -> Result<()> {
         let ran = fs::read_dir(&marks)?.count();
         ensure!(ran == 64, "round {round}: {ran} of 64 ran\n{}", output.describe());
         output.expect_code(0)?;
-        // A noded that is replaced costs moments.
-        ensure!(output.took < Duration::from_secs(15), "round {round}: {}", output.describe());
         bed.nothing_runs()?;
     }
     bed.finish()
