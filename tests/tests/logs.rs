@@ -72,7 +72,17 @@ fn half_lines_are_put_together_and_the_last_one_is_kept() -> Result<()> {
         let whole = format!("{round}-one {round}-two {round}-three");
         ensure!(output.stdout.matches(&whole).count() == 3, "{}", output.describe());
     }
-    ensure!(output.stdout.matches("no newline at the end").count() == 3, "{}", output.describe());
+    ensure!(output.stdout.matches("no newline at the end\n").count() == 3, "{}", output.describe());
+    // A program that reads it is told in words of its own.
+    let output = bed.a2arun(["-np", "1", "--output", "jsonl", "--", &agent, "half-lines"]).run()?;
+    let events: Vec<serde_json::Value> =
+        output.expect_code(0)?.lines().filter_map(|l| serde_json::from_str(l).ok()).collect();
+    let partial: Vec<_> = events.iter().filter(|event| event["partial"] == true).collect();
+    ensure!(
+        partial.len() == 1 && partial[0]["line"] == "no newline at the end",
+        "{}",
+        output.describe()
+    );
     bed.finish()
 }
 

@@ -62,6 +62,13 @@ pub(crate) struct LogSink {
     partials: usize,
 }
 
+/// Whether the agent ended the last of these lines itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum LastLine {
+    Whole,
+    Partial,
+}
+
 struct Stream {
     incarnation: Incarnation,
     assembler: LineAssembler,
@@ -106,7 +113,12 @@ impl LogSink {
         })
     }
 
-    async fn send(&self, rank: Rank, incarnation: Incarnation, kind: StreamKind, lines: Vec<u8>) {
+    async fn send(
+        &self,
+        (rank, incarnation, kind): (Rank, Incarnation, StreamKind),
+        lines: Vec<u8>,
+        last: LastLine,
+    ) {
         if lines.is_empty() {
             return;
         }
@@ -118,7 +130,7 @@ impl LogSink {
             }
             (LogFormat::Tagged { .. }, _) => self.sinks.stderr.send(lines).await,
             (LogFormat::Jsonl { seq }, _) => {
-                let text = self.as_json(seq, rank, incarnation, kind, &lines);
+                let text = self.as_json(seq, (rank, incarnation, kind), &lines, last);
                 self.sinks.stdout.send(text).await
             }
         };
@@ -128,10 +140,9 @@ impl LogSink {
     fn as_json(
         &self,
         seq: &AtomicU64,
-        rank: Rank,
-        incarnation: Incarnation,
-        kind: StreamKind,
+        (rank, incarnation, kind): (Rank, Incarnation, StreamKind),
         lines: &[u8],
+        last: LastLine,
     ) -> Vec<u8> {
         let stream = match kind {
             StreamKind::Stdout => "stdout",
@@ -139,10 +150,14 @@ impl LogSink {
         };
         let agent = (self.names)(rank).map(|(agent, index)| format!("{agent}[{index}]"));
         let mut text = Vec::with_capacity(lines.len() * 2);
-        for line in lines.strip_suffix(b"\n").unwrap_or(lines).split(|b| *b == b'\n') {
+        let mut lines =
+            lines.strip_suffix(b"\n").unwrap_or(lines).split(|b| *b == b'\n').peekable();
+        while let Some(line) = lines.next() {
+            let partial = lines.peek().is_none() && last == LastLine::Partial;
             let mut more = serde_json::Map::new();
             more.insert("stream".into(), stream.into());
             more.insert("line".into(), String::from_utf8_lossy(line).into());
+            more.insert("partial".into(), partial.into());
             let event = EventJson {
                 seq: seq.fetch_add(1, Ordering::Relaxed),
                 time: Timestamp::now(),
@@ -182,8 +197,9 @@ impl ChunkSink for LogSink {
         }
         stream.assembler.tag_into(&data, &prefix, &mut lines);
         stream.last = Instant::now();
-        if end {
-            stream.assembler.finish(&prefix, &mut lines);
+        let mut last = LastLine::Whole;
+        if end && stream.assembler.finish(&prefix, &mut lines) {
+            last = LastLine::Partial;
         }
         let has = stream.assembler.has_partial();
         self.partials = self.partials + usize::from(has) - usize::from(had);
@@ -192,7 +208,7 @@ impl ChunkSink for LogSink {
         {
             files.write(Piece { rank, stream: kind, data }).await;
         }
-        self.send(rank, incarnation, kind, lines).await;
+        self.send((rank, incarnation, kind), lines, last).await;
     }
 
     fn has_partial(&self) -> bool {
@@ -217,7 +233,7 @@ impl ChunkSink for LogSink {
         }
         self.partials -= due.len();
         for (rank, incarnation, kind, lines) in due {
-            self.send(rank, incarnation, kind, lines).await;
+            self.send((rank, incarnation, kind), lines, LastLine::Partial).await;
         }
     }
 }
@@ -229,7 +245,7 @@ impl LogSink {
         for ((rank, kind), mut stream) in streams {
             let mut lines = Vec::new();
             if stream.assembler.finish(&stream.prefix, &mut lines) {
-                self.send(rank, stream.incarnation, kind, lines).await;
+                self.send((rank, stream.incarnation, kind), lines, LastLine::Partial).await;
             }
         }
     }
