@@ -78,7 +78,7 @@ fn seat(
         .sum();
     let mut seated: Vec<Vec<HostIx>> = vec![Vec::new(); counts.len()];
     let mut missing = 0;
-    for ix in rules.order(spec) {
+    for ix in Rules::order(spec) {
         let count = counts[ix.get()];
         let seats = match pinned[ix.get()] {
             Some(host) => vec![host; count as usize],

@@ -1,7 +1,7 @@
 //! Agents with a placement: which hosts are allowed, and which of them is next.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
 use crate::plan::error::PlanError;
 use crate::plan::model::{Amounts, HostIx, MapBy};
@@ -21,23 +21,21 @@ pub(super) struct Rules {
 impl Rules {
     pub(super) fn new(spec: &JobSpec, pool: &Pool<'_>) -> Self {
         let mut apart: Vec<Vec<AgentIx>> = vec![Vec::new(); spec.agents.len()];
-        let mut seated = BTreeMap::new();
+        let mut asked: BTreeSet<AgentIx> = BTreeSet::new();
         for ix in spec.indices() {
             let placement = &spec.agent(ix).placement;
             for other in &placement.apart {
                 apart[ix.get()].push(*other);
                 apart[other.get()].push(ix);
-                seated.insert(ix, vec![0; pool.seats.len()]);
-                seated.insert(*other, vec![0; pool.seats.len()]);
+                asked.extend([ix, *other]);
             }
-            for other in &placement.with {
-                seated.insert(*other, vec![0; pool.seats.len()]);
-            }
+            asked.extend(&placement.with);
         }
         for list in &mut apart {
             list.sort_unstable();
             list.dedup();
         }
+        let seated = asked.into_iter().map(|ix| (ix, vec![0; pool.seats.len()])).collect();
         let known = pool.seats[..pool.open].iter().map(|s| s.left).fold(
             (false, false, false),
             |(c, m, g), left| {
@@ -68,8 +66,7 @@ impl Rules {
     }
 
     /// Who is seated when: file order, but behind those it wants to be with.
-    #[expect(clippy::unused_self, reason = "the order is one of the rules")]
-    pub(super) fn order(&self, spec: &JobSpec) -> Vec<AgentIx> {
+    pub(super) fn order(spec: &JobSpec) -> Vec<AgentIx> {
         let mut order = Vec::with_capacity(spec.agents.len());
         let mut seen = vec![false; spec.agents.len()];
         for ix in spec.indices() {
@@ -114,12 +111,14 @@ impl Rules {
         let map_by = pool.options().map_by;
         let alone = self.apart[ix.get()].contains(&ix);
         let mut turns: BinaryHeap<Reverse<(u32, u32, usize)>> = BinaryHeap::new();
-        for at in 0..pool.open {
+        // Whom it wants to be with may be pinned to a host that is not open to others.
+        let reach = if agent.placement.with.is_empty() { pool.open } else { pool.seats.len() };
+        for at in 0..reach {
             if self.refusal(spec, ix, at, pool).is_none() {
                 turns.push(Reverse(turn(agent, &pool.seats[at], at, 0, map_by)));
             }
         }
-        let mut copies = vec![0_u32; pool.open];
+        let mut copies = vec![0_u32; reach];
         let mut seats = Vec::with_capacity(count as usize);
         while seats.len() < count as usize {
             let Some(Reverse((_, _, at))) = turns.pop() else {
@@ -165,6 +164,9 @@ impl Rules {
         if let Some(other) = self.apart[ix.get()].iter().find(|o| **o != ix && sits(o)) {
             return Some(format!("has `{}`", spec.agent(*other).id));
         }
+        if at >= pool.open && !placement.with.iter().any(sits) {
+            return Some("is only for agents that name it".to_owned());
+        }
         if !seat.has_room() {
             return Some("no slot left".to_owned());
         }
@@ -179,11 +181,11 @@ impl Rules {
         pool: &Pool<'_>,
     ) -> PlanError {
         let mut reasons: Vec<(String, Vec<String>)> = Vec::new();
-        for at in 0..pool.open {
+        for (at, taken) in copies.iter().enumerate() {
             let host = pool.seats[at].host.name().to_string();
             let reason = match self.refusal(spec, ix, at, pool) {
                 Some(reason) => reason,
-                None if copies[at] > 0 => format!("has one `{}` already", spec.agent(ix).id),
+                None if *taken > 0 => format!("has one `{}` already", spec.agent(ix).id),
                 None => continue,
             };
             match reasons.iter_mut().find(|(known, _)| *known == reason) {

@@ -238,3 +238,13 @@ proptest::proptest! {
         }
     }
 }
+
+#[test]
+fn an_agent_may_follow_another_to_a_host_of_its_own() {
+    let mut spec = job("a b c");
+    let host = "gpu".parse().unwrap();
+    let remote = crate::spec::Remote { host, user: None, ssh_port: None, ssh_key: None };
+    spec.agents[1].target = crate::spec::Target::Remote(remote);
+    spec.agents[0].placement = Placement { with: vec![AgentIx(1)], ..Default::default() };
+    assert_eq!(check(&spec, "x\n", &PlanOptions::default()), "a[0]@gpu b[0]@gpu c[0]@x");
+}

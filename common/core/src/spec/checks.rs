@@ -114,3 +114,7 @@ fn externals(spec: &JobSpec, f: &mut Findings) {
         ));
     }
 }
+
+#[cfg(test)]
+#[path = "corpus_tests.rs"]
+mod corpus;

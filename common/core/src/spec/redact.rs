@@ -6,8 +6,7 @@ use std::borrow::Cow;
 use crate::plan::reserved::is_secret_name;
 use crate::source::Finding;
 
-/// Below this many bytes a value is only replaced where it stands alone between backticks: it
-/// may be part of any word.
+/// Below this many bytes a value is only replaced between backticks: it may be part of any word.
 const ALONE_BELOW: usize = 4;
 
 /// Writes `${NAME}` for every value of a secret variable in the texts of a finding.
@@ -20,13 +19,22 @@ pub(super) fn finding(finding: &mut Finding, used: &[(String, String)]) {
             let shown = format!("${{{name}}}");
             for value in [value.clone(), value.escape_debug().to_string()] {
                 if value.len() < ALONE_BELOW {
-                    *text = text.replace(&format!("`{value}`"), &format!("`{shown}`"));
+                    *text = within_backticks(text, &value, &shown);
                 } else if text.contains(&value) {
                     *text = text.replace(&value, &shown);
                 }
             }
         }
     }
+}
+
+/// Replaces in what stands between backticks: names and values of the user's.
+fn within_backticks(text: &str, value: &str, shown: &str) -> String {
+    let parts = text.split('`').enumerate().map(|(n, part)| {
+        let quoted = n % 2 == 1 && !part.contains("${");
+        if quoted { part.replace(value, shown) } else { part.to_owned() }
+    });
+    parts.collect::<Vec<_>>().join("`")
 }
 
 /// The text with the values of `*_KEY: value` and the like starred out, byte for byte as long, so
@@ -81,9 +89,8 @@ fn values(line: &str) -> Vec<(usize, usize)> {
             }
         };
         let inner = &value[skip..skip + len];
-        if !inner.is_empty()
-            && !(inner.starts_with("${") && inner.ends_with('}') && !inner.contains(":-"))
-        {
+        let reference = inner.starts_with("${") && inner.ends_with('}') && !inner.contains(":-");
+        if !inner.is_empty() && !reference {
             found.push((start + skip, start + skip + len));
         }
         at = start + skip + len;

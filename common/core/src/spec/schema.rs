@@ -8,7 +8,7 @@ use crate::spec::fields::{Field, FieldKind, SECTIONS, Section, Status};
 pub fn schema() -> Value {
     let mut root = json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "$id": "https://a2arun.dev/schemas/job.schema.json",
+        "$id": "https://github.com/a2arun/a2arun/blob/main/jobs/schemas/job.schema.json",
         "title": "a2arun job file",
     });
     let mut definitions = Map::new();

@@ -292,3 +292,7 @@ pub(super) fn stop(table: &mut Table<'_>, f: &mut Findings) -> crate::launch::St
     table.finish(f);
     policy
 }
+
+#[cfg(test)]
+#[path = "terms_tests.rs"]
+mod tests;

@@ -1,15 +1,14 @@
 //! Job files of the original project load and plan unchanged. They are not part of this
 //! repository: `A2ARUN_CORPUS` names their folder; without it nothing is tested here.
 
-#![cfg(feature = "spec")]
-
 use std::path::PathBuf;
 
-use a2arun_core::plan::{Hosts, Plan, PlanOptions, plan};
-use a2arun_core::spec::render::{Style, render};
-use a2arun_core::spec::{JobSpec, load};
-use a2arun_core::topology::{Graph, Wiring};
+use crate::plan::{Hosts, Plan, PlanOptions, plan};
+use crate::spec::render::{Style, render};
+use crate::spec::{JobSpec, load};
+use crate::topology::{Graph, Wiring};
 
+#[expect(clippy::disallowed_methods, reason = "a test of files that are not ours")]
 fn files() -> Vec<PathBuf> {
     let Some(folder) = std::env::var_os("A2ARUN_CORPUS") else { return Vec::new() };
     let mut files: Vec<PathBuf> =
@@ -19,6 +18,7 @@ fn files() -> Vec<PathBuf> {
     files
 }
 
+#[expect(clippy::disallowed_methods, reason = "a test of files that are not ours")]
 fn planned(path: &PathBuf) -> (JobSpec, Plan) {
     let text = std::fs::read_to_string(path).unwrap();
     let name = path.file_name().unwrap().to_str().unwrap();
