@@ -93,8 +93,10 @@ pub(super) fn prepare(args: &RunArgs, context: &Context) -> anyhow::Result<Prepa
 }
 
 fn agent(spec: &JobSpec, option: &str, id: &str) -> anyhow::Result<AgentIx> {
-    spec.find(id).ok_or_else(|| {
-        let known: Vec<&str> = spec.agents.iter().map(|a| a.id.as_str()).collect();
+    let launched = |a: &&AgentSpec| a.external().is_none();
+    spec.find(id).filter(|ix| launched(&spec.agent(*ix))).ok_or_else(|| {
+        let launched = spec.agents.iter().filter(launched);
+        let known: Vec<&str> = launched.map(|a| a.id.as_str()).collect();
         let message = format!("{option} names `{id}`, which is no agent of this job");
         let failure = Failure::new(LauncherCode::Usage, message);
         match nearest(id, known.iter().copied()) {

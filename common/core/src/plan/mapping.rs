@@ -77,20 +77,26 @@ fn seat(
         .map(|ix| u64::from(counts[ix.get()]))
         .sum();
     let mut seated: Vec<Vec<HostIx>> = vec![Vec::new(); counts.len()];
+    // Pinned ones first: whoever may choose has to know where they sit.
+    for (ix, host) in spec.indices().zip(&pinned) {
+        if let Some(host) = host {
+            seated[ix.get()] = vec![*host; counts[ix.get()] as usize];
+            rules.note(ix, &seated[ix.get()]);
+        }
+    }
     let mut missing = 0;
-    for ix in Rules::order(spec) {
+    for ix in Rules::order(spec).into_iter().filter(|ix| pinned[ix.get()].is_none()) {
         let count = counts[ix.get()];
-        let seats = match pinned[ix.get()] {
-            Some(host) => vec![host; count as usize],
-            None if rules.binds(ix) => rules.seat(spec, ix, count, pool)?,
-            None => (0..count)
-                .map(|_| {
-                    pool.take(free).unwrap_or_else(|| {
-                        missing += 1;
-                        HostIx(0)
-                    })
+        let seats = if rules.binds(ix) {
+            rules.seat(spec, ix, count, pool)?
+        } else {
+            let mut next = || {
+                pool.take(free).unwrap_or_else(|| {
+                    missing += 1;
+                    HostIx(0)
                 })
-                .collect(),
+            };
+            (0..count).map(|_| next()).collect()
         };
         rules.note(ix, &seats);
         seated[ix.get()] = seats;

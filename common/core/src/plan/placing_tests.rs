@@ -248,3 +248,13 @@ fn an_agent_may_follow_another_to_a_host_of_its_own() {
     spec.agents[0].placement = Placement { with: vec![AgentIx(1)], ..Default::default() };
     assert_eq!(check(&spec, "x\n", &PlanOptions::default()), "a[0]@gpu b[0]@gpu c[0]@x");
 }
+
+#[test]
+fn who_is_pinned_later_is_kept_away_from_all_the_same() {
+    let mut spec = job("a b");
+    let host = "x".parse().unwrap();
+    let remote = crate::spec::Remote { host, user: None, ssh_port: None, ssh_key: None };
+    spec.agents[1].target = crate::spec::Target::Remote(remote);
+    spec.agents[0].placement = Placement { apart: vec![AgentIx(1)], ..Default::default() };
+    assert_eq!(check(&spec, "x\ny\n", &PlanOptions::default()), "a[0]@y b[0]@x");
+}
