@@ -28,7 +28,8 @@ pub struct InstanceKey {
 pub enum StepMessage {
     /// The first message on a connection that the step made; descriptors: see [`Hello`].
     Hello(Hello),
-    /// The agent's process exists and is written down. Descriptor: its pidfd.
+    /// The agent's process exists and is written down. Descriptors: its pidfd, and from a step
+    /// that took it over the reading ends of its output.
     Spawned(Spawned),
     /// exec succeeded.
     Running,

@@ -70,6 +70,18 @@ pub enum Code {
     Cycle,
     /// Understood, but not acted on yet.
     NotYet,
+    /// A key that means nothing beside another one.
+    NoEffect,
+    /// An agent that stands in no set of the topology.
+    NoSet,
+    /// Replicas where one is meant.
+    Replicas,
+    /// Two instances want one port of one host.
+    PortClash,
+    /// A secret written into the file, or one that cannot be had.
+    Secret,
+    /// A text that reads two ways.
+    Ambiguous,
 }
 
 impl Code {
@@ -89,8 +101,78 @@ impl Code {
             Self::Reserved => "reserved",
             Self::Cycle => "cycle",
             Self::NotYet => "not-yet",
+            Self::NoEffect => "no-effect",
+            Self::NoSet => "no-set",
+            Self::Replicas => "replicas",
+            Self::PortClash => "port-clash",
+            Self::Secret => "secret",
+            Self::Ambiguous => "ambiguous",
         }
     }
+
+    /// What it means, one line: the table of the documentation is made of these.
+    pub fn explain(self) -> &'static str {
+        match self {
+            Self::Input => {
+                "not a text that is read: binary, too large, nested too deeply, or blown up by aliases"
+            }
+            Self::Syntax => "not YAML, or not a line of a hostfile",
+            Self::UnknownKey => {
+                "a key that does not exist at this place; keys beginning with `x-` are yours"
+            }
+            Self::Duplicate => "a key, an id or a name that stands twice",
+            Self::Missing => {
+                "something required is absent: an id, what to run, a host for `target: remote`, …"
+            }
+            Self::Type => {
+                "a value of the wrong type: a list where a text is meant, a text where a map is meant"
+            }
+            Self::Value => {
+                "a value that is not allowed: out of range, no known word, no valid name"
+            }
+            Self::UnknownName => "a reference to an agent that the job does not have",
+            Self::Variable => "a `${VAR}` that is not set, or is not written as one",
+            Self::Conflict => "two settings that cannot both hold",
+            Self::Reserved => "a variable that a2arun sets itself; the help names the field to use",
+            Self::Cycle => {
+                "a circle, through `depends_on` or in a `dag`; the message shows its path"
+            }
+            Self::NotYet => "understood and checked, but without effect in this version",
+            Self::NoEffect => "a key that means nothing beside another one",
+            Self::NoSet => {
+                "an agent that stands in no set of the topology: it is launched without peers"
+            }
+            Self::Replicas => "several copies where the topology or another field means one",
+            Self::PortClash => {
+                "two instances want the same port of the same host, or a port above 65535"
+            }
+            Self::Secret => "a secret that is badly written; its value is never shown",
+            Self::Ambiguous => "a hostfile that reads two ways; the message shows both",
+        }
+    }
+
+    /// Every code, in the order of the documentation.
+    pub const ALL: [Self; 19] = [
+        Self::Input,
+        Self::Syntax,
+        Self::UnknownKey,
+        Self::Duplicate,
+        Self::Missing,
+        Self::Type,
+        Self::Value,
+        Self::UnknownName,
+        Self::Variable,
+        Self::Conflict,
+        Self::Reserved,
+        Self::Cycle,
+        Self::NotYet,
+        Self::NoEffect,
+        Self::NoSet,
+        Self::Replicas,
+        Self::PortClash,
+        Self::Secret,
+        Self::Ambiguous,
+    ];
 }
 
 impl fmt::Display for Code {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use a2arun_core::hostfile::PortRange;
+use a2arun_core::plan::MapBy;
 use clap::Args;
 
 use crate::cli::options::{OutputArgs, count, duration, scale, variable};
@@ -52,6 +53,18 @@ pub struct ShapeArgs {
         help_heading = "Size"
     )]
     pub per_host: Option<u32>,
+    /// Which host gets which: slot, node, span or ppr:N:host
+    #[arg(
+        long,
+        value_name = "HOW",
+        default_value = "slot",
+        hide_default_value = true,
+        help_heading = "Size"
+    )]
+    pub map_by: MapBy,
+    /// At most N instances on each host, without counting as written slots
+    #[arg(long, value_name = "N", value_parser = count, help_heading = "Size")]
+    pub max_per_host: Option<u32>,
     /// Go beyond written slots
     #[arg(long, help_heading = "Size")]
     pub oversubscribe: bool,

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use a2arun_core::exit_code::LauncherCode;
 use a2arun_core::hostfile::{self, HostEntry};
+use a2arun_core::ids::HostName;
 use a2arun_core::plan::{Hosts, Plan, PlanOptions, plan};
 use a2arun_core::source::Finding;
 use a2arun_core::spec::render::{self, render};
@@ -115,7 +116,12 @@ fn hostfile(path: &Path, context: &Context, output: OutputArgs) -> anyhow::Resul
 }
 
 /// The plan of a job.
-pub(super) fn make_plan(spec: &JobSpec, hosts: &Hosts, shape: &ShapeArgs) -> anyhow::Result<Plan> {
+pub(super) fn make_plan(
+    spec: &JobSpec,
+    hosts: &Hosts,
+    shape: &ShapeArgs,
+    head: &HostName,
+) -> anyhow::Result<Plan> {
     for (at, (agent, count)) in shape.scale.iter().enumerate() {
         if let Some((_, other)) = shape.scale[..at].iter().find(|(name, _)| name == agent) {
             let message = format!("--scale {agent}={other} and --scale {agent}={count}: which?");
@@ -126,8 +132,12 @@ pub(super) fn make_plan(spec: &JobSpec, hosts: &Hosts, shape: &ShapeArgs) -> any
         np: shape.np,
         scale: shape.scale.clone(),
         per_host: shape.per_host,
+        map_by: shape.map_by,
+        max_per_host: shape.max_per_host,
         oversubscribe: shape.oversubscribe,
+        head: Some(head.clone()),
         generation: a2arun_core::ids::Generation(1),
+        ..PlanOptions::default()
     };
     Ok(plan(spec, hosts, &options)?)
 }

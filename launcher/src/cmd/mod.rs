@@ -2,6 +2,7 @@
 
 mod context;
 mod error;
+mod facts;
 mod list;
 mod load;
 mod logs;

@@ -44,7 +44,7 @@ pub(super) fn plan(args: &PlanArgs, context: &Context) -> anyhow::Result<u8> {
         }
     };
     let hosts = load::hosts(&args.hosts, context, args.output)?;
-    let plan = load::make_plan(&job.spec, &hosts, &args.shape)?;
+    let plan = load::make_plan(&job.spec, &hosts, &args.shape, &context.local_name())?;
     if let Some(warnings) = &job.rendered {
         say(warnings);
     }

@@ -9,7 +9,8 @@ use a2arun_core::hostfile::HostEntry;
 use a2arun_core::ids::RunId;
 use a2arun_core::machine::job::OnFailure;
 use a2arun_core::plan::{
-    Bindings, HostOrigin, Hosts, LaunchBuilder, LaunchInputs, Plan, PlannedPort, ResolvedPlan, Site,
+    Bindings, HostOrigin, Hosts, LaunchBuilder, LaunchFacts, LaunchInputs, Plan, PlannedPort,
+    ResolvedPlan,
 };
 use a2arun_core::source::nearest;
 use a2arun_core::spec::{AgentIx, AgentSpec, JobSpec};
@@ -19,7 +20,7 @@ use jiff::Timestamp;
 
 use crate::cli::RunArgs;
 use crate::cmd::load::{self, JobFile};
-use crate::cmd::{Context, Failure};
+use crate::cmd::{Context, Failure, facts};
 use crate::head::Job;
 use crate::registry::HostReach;
 use crate::target::{Installed, Local, NODED_PORT, Target};
@@ -49,19 +50,26 @@ pub(super) fn prepare(args: &RunArgs, context: &Context) -> anyhow::Result<Prepa
     }
     let stdin = args.stdin.as_deref().map(|id| agent(&spec, "--stdin", id)).transpose()?;
     let hosts = load::hosts(&args.hosts, context, args.output)?;
-    let plan = Arc::new(load::make_plan(&spec, &hosts, &args.shape)?);
+    let plan = Arc::new(load::make_plan(&spec, &hosts, &args.shape, &context.local_name())?);
+    if let Some(what) = spec.unlaunchable().first() {
+        return Err(Failure::new(LauncherCode::InvalidJob, what.to_string())
+            .hint("`a2arun validate -v` lists what is not acted on yet")
+            .into());
+    }
     let run = run_id(&spec)?;
+    let facts = facts::read(&spec, &base, context)?;
     let exports = exports(args, context)?;
     let trace_id = hex(&random::<16>()?);
     let mut warnings: Vec<String> = rendered.into_iter().collect();
-    let unknown = check_launch(&spec, &plan, &run, &exports, &trace_id, stdin)?;
+    let unknown = check_launch(&spec, &plan, &run, &exports, &trace_id, (stdin, &facts))?;
     if !program {
         // On a command line `$(x)` is most often meant for the shell that is run.
         warnings.extend(unknown);
     }
     let (targets, reach, trust) = targets(&plan, &hosts, args, context)?;
     let local = targets.iter().any(|t| matches!(t, Target::Local(_)));
-    let sites = spec.agents.iter().map(|a| site(a, &base, local, context)).collect();
+    let sites = spec.agents.iter().map(|a| facts::site(a, &base, local, context));
+    let sites = sites.collect::<anyhow::Result<Vec<_>>>()?;
     let user = context.text("USER").unwrap_or_else(|| format!("uid {}", context.uid));
     let job = Job {
         plan,
@@ -73,6 +81,7 @@ pub(super) fn prepare(args: &RunArgs, context: &Context) -> anyhow::Result<Prepa
         ports: args.ports.map_or(PORTS, |r| (r.first, r.last)),
         exports,
         stdin,
+        facts,
         environment: context.texts(),
         trace_id,
         head: format!("{user}@{} pid {}", context.hostname, std::process::id()),
@@ -84,8 +93,10 @@ pub(super) fn prepare(args: &RunArgs, context: &Context) -> anyhow::Result<Prepa
 }
 
 fn agent(spec: &JobSpec, option: &str, id: &str) -> anyhow::Result<AgentIx> {
-    spec.find(id).ok_or_else(|| {
-        let known: Vec<&str> = spec.agents.iter().map(|a| a.id.as_str()).collect();
+    let launched = |a: &&AgentSpec| a.external().is_none();
+    spec.find(id).filter(|ix| launched(&spec.agent(*ix))).ok_or_else(|| {
+        let launched = spec.agents.iter().filter(launched);
+        let known: Vec<&str> = launched.map(|a| a.id.as_str()).collect();
         let message = format!("{option} names `{id}`, which is no agent of this job");
         let failure = Failure::new(LauncherCode::Usage, message);
         match nearest(id, known.iter().copied()) {
@@ -139,9 +150,11 @@ fn check_launch(
     run: &RunId,
     exports: &[(String, String)],
     trace_id: &str,
-    stdin: Option<AgentIx>,
+    (stdin, facts): (Option<AgentIx>, &LaunchFacts),
 ) -> anyhow::Result<Vec<String>> {
-    let plain = exports.is_empty() && spec.agents.iter().all(|a| is_plain(spec, a));
+    let plain = exports.is_empty()
+        && *facts == LaunchFacts::default()
+        && spec.agents.iter().all(|a| is_plain(spec, a));
     if plain {
         return Ok(Vec::new());
     }
@@ -156,7 +169,7 @@ fn check_launch(
     }
     let resolved = ResolvedPlan::new(plan.clone(), bindings).context("cannot check the launch")?;
     let trace_id = Some(trace_id);
-    let inputs = LaunchInputs { spec, resolved: &resolved, run, trace_id, exports, stdin };
+    let inputs = LaunchInputs { spec, resolved: &resolved, run, trace_id, exports, stdin, facts };
     let (_, warnings) = LaunchBuilder::new(inputs)?;
     Ok(warnings
         .into_iter()
@@ -169,7 +182,9 @@ fn is_plain(spec: &JobSpec, agent: &AgentSpec) -> bool {
     let has = |text: &String| text.contains("$(") && !text.contains("$$(");
     let command = match &agent.run {
         a2arun_core::spec::Run::Command(argv) => argv.iter().any(has),
-        a2arun_core::spec::Run::Module { .. } | a2arun_core::spec::Run::External { .. } => true,
+        a2arun_core::spec::Run::Module { .. }
+        | a2arun_core::spec::Run::External { .. }
+        | a2arun_core::spec::Run::Image => true,
     };
     let env = spec.environment.values().chain(agent.environment.values()).any(has);
     !command && !env && agent.readiness.check.is_none()
@@ -233,36 +248,6 @@ fn is_here(entry: &HostEntry, hosts: &Hosts, context: &Context) -> bool {
     match hosts {
         Hosts::Local(_) | Hosts::List(_) => named && plain,
     }
-}
-
-/// Where an agent runs and with which interpreter. What is looked at on disk is looked at here,
-/// so it is only known for this machine.
-fn site(agent: &AgentSpec, base: &Path, local: bool, context: &Context) -> Site {
-    let workdir = match &agent.workdir {
-        Some(dir) => base.join(dir),
-        None => context.cwd.clone(),
-    };
-    let workdir: PathBuf = workdir.components().collect();
-    let python = match &agent.python {
-        Some(python) if python.contains('/') => base.join(python).display().to_string(),
-        Some(python) => python.clone(),
-        None => local
-            .then(|| interpreter(&workdir, context))
-            .flatten()
-            .unwrap_or_else(|| "python3".to_owned()),
-    };
-    Site { workdir: Some(workdir), python }
-}
-
-fn interpreter(workdir: &Path, context: &Context) -> Option<String> {
-    let of = |prefix: PathBuf| {
-        let python = prefix.join("bin/python");
-        python.exists().then(|| python.display().to_string())
-    };
-    let active = ["VIRTUAL_ENV", "CONDA_PREFIX"];
-    let mut prefixes =
-        active.iter().filter_map(|name| context.text(name)).filter(|v| !v.is_empty());
-    prefixes.find_map(|prefix| of(prefix.into())).or_else(|| of(workdir.join(".venv")))
 }
 
 #[cfg(test)]

@@ -230,6 +230,7 @@ impl Head {
             trace_id: Some(&self.job.trace_id),
             exports: &self.job.exports,
             stdin: self.job.stdin,
+            facts: &self.job.facts,
         };
         let builder = match LaunchBuilder::new(inputs) {
             Ok((builder, _)) => builder,

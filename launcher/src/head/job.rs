@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use a2arun_core::ids::RunId;
 use a2arun_core::machine::job::OnFailure;
-use a2arun_core::plan::{Plan, Site};
+use a2arun_core::plan::{LaunchFacts, Plan, Site};
 use a2arun_core::spec::{AgentIx, JobSpec};
 use a2arun_core::status::StatusJson;
 use jiff::Timestamp;
@@ -31,6 +31,8 @@ pub(crate) struct Job {
     pub(crate) ports: (u16, u16),
     pub(crate) exports: Vec<(String, String)>,
     pub(crate) stdin: Option<AgentIx>,
+    /// Files of variables and secrets, read.
+    pub(crate) facts: LaunchFacts,
     /// The head's environment, for agents on its machine.
     pub(crate) environment: BTreeMap<String, String>,
     pub(crate) trace_id: String,

@@ -98,8 +98,10 @@ impl Show {
         let took = duration(self.begun.elapsed());
         let style = self.talk.style();
         let entry = job.spec.execution.entry_point.and_then(|agent| {
-            let rank = job.plan.agent(agent).first;
-            resolved.and_then(|r| r.url(rank)).map(|url| (agent, url))
+            let planned = job.plan.agent(agent);
+            let external = planned.external.clone();
+            let url = external.or_else(|| resolved.and_then(|r| r.url(planned.first)));
+            url.map(|url| (agent, url))
         });
         let text = format!("{} {} is ready after {took}", style.good("✓"), job.plan.job);
         match entry {

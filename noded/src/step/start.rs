@@ -108,8 +108,14 @@ fn adopt(
     }
     let spawned = Spawned { adopted: true, ..record.spawned.clone() };
     let pidfd = open_same(&spawned, &record.boot_id, task.boot_id);
-    let fd: Vec<_> = pidfd.iter().map(AsFd::as_fd).collect();
-    link.send(&StepMessage::Spawned(spawned.clone()), &fd);
+    let null = fds.null.take().ok_or(StartError::Descriptor("/dev/null"))?;
+    // With the reading ends: this noded may be new, and the spawner all that had them.
+    let held: Vec<_> = pidfd
+        .iter()
+        .flat_map(|pidfd| [Some(pidfd), fds.out_reader.as_ref(), fds.err_reader.as_ref()])
+        .map(|fd| fd.map_or(null.as_fd(), AsFd::as_fd))
+        .collect();
+    link.send(&StepMessage::Spawned(spawned.clone()), &held);
     link.send(&StepMessage::Running, &[]);
     // It ended while no step was there, and was reaped. Its tree may not have.
     let ended = pidfd.is_none().then(|| {
@@ -123,7 +129,6 @@ fn adopt(
     let leader = Leader { pid: spawned.pid, reaped: pidfd.is_none(), pidfd };
     let members = Members::Marked(mark(dir.path()));
     let incarnation = spawned.incarnation.0;
-    let null = fds.null.take().ok_or(StartError::Descriptor("/dev/null"))?;
     Ok(Started::Running(Box::new(Step {
         key: task.key(),
         out: Pump::new(&dir, LogFile::Out, incarnation, fds.out_reader.take()),

@@ -390,12 +390,13 @@ impl Supervisor {
                 instance.stillborn = 0;
                 instance.incarnation = spawned.incarnation;
                 let known = instance.process.is_some();
-                instance.process = Some(Process {
-                    pid: spawned.pid,
-                    pidfd: fds.pop(),
-                    started: spawned.at,
-                    running: false,
-                });
+                let mut fds = std::mem::take(&mut fds).into_iter();
+                let pidfd = fds.next();
+                if let Some(readers) = fds.next().zip(fds.next()) {
+                    instance.guard = Some(readers);
+                }
+                instance.process =
+                    Some(Process { pid: spawned.pid, pidfd, started: spawned.at, running: false });
                 if spawned.adopted {
                     if !known {
                         // Spawned by a step that died before it could say so.

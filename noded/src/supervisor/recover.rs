@@ -38,6 +38,11 @@ impl Supervisor {
     fn recover_run(&mut self, id: &RunId) {
         match self.ledger.read_run(id) {
             Ok(record) => self.add_run(record.identity, record.generation),
+            // Made by a noded that died before anything was in it.
+            Err(_) if self.ledger.ranks(id).is_empty() => {
+                let _ = self.ledger.mark_ended(id);
+                return;
+            }
             Err(error) => {
                 tracing::warn!(run = %id, error = describe(&error), "cannot read a run's record");
                 self.adopt_nameless(id);

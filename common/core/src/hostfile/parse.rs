@@ -1,10 +1,13 @@
 //! Reading hostfiles and `--host` lists.
 //!
-//! A line is `HOST[:N] [key=value]...`, `#` begins a comment. A host that stands twice adds its
-//! slots, one for a line without a number, as Open MPI does. What other dialects write
-//! (bracket lists, `^host`, `+n1`) is refused by name and not read as something else.
+//! A line is `HOST[:N] [key=value]...`, `#` begins a comment. HOST may be a bracket list. A host
+//! that stands twice adds its slots, one for a line without a number, as Open MPI does. `^HOST`
+//! takes hosts away, `+n1` is the second host of an allocation, `+e` all of it. A file with a
+//! number behind every host is one of columns.
 
+use crate::hostfile::columns::{self, Line};
 use crate::hostfile::entry::{HostEntry, PortRange};
+use crate::hostfile::hostlist;
 use crate::ids::HostName;
 use crate::source::{Code, Finding, Span, nearest};
 
@@ -32,7 +35,14 @@ const KEYS: [&str; 12] = [
 
 /// Reads a hostfile; every finding at once. An empty file is an error.
 pub fn parse(text: &str) -> Result<Vec<HostEntry>, Vec<Finding>> {
-    let mut reader = Reader::default();
+    parse_within(text, None)
+}
+
+/// As [`parse`], inside an allocation: `+n1` and a file of nothing but `^host` mean its hosts.
+pub fn parse_within(
+    text: &str,
+    base: Option<&[HostEntry]>,
+) -> Result<Vec<HostEntry>, Vec<Finding>> {
     if text.len() > BYTES_MAX {
         let message = format!("hostfile has {} bytes; at most {BYTES_MAX} are read", text.len());
         return Err(vec![Finding::whole(Code::Input, message)]);
@@ -43,6 +53,22 @@ pub fn parse(text: &str) -> Result<Vec<HostEntry>, Vec<Finding>> {
             "hostfile contains a NUL byte: it is no text",
         )]);
     }
+    // Places count from behind a byte order mark, as in job files.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let mut reader = Reader { base, ..Reader::default() };
+    if let Some(rows) = columns_of(text) {
+        match rows {
+            Ok(rows) => {
+                for (host, slots, span) in rows {
+                    for entry in reader.host_word(host, span) {
+                        reader.add(HostEntry { slots: Some(slots), ..entry });
+                    }
+                }
+            }
+            Err(finding) => reader.findings.push(*finding),
+        }
+        return reader.finish("hostfile names no host");
+    }
     let mut offset = 0;
     for line in text.split_inclusive('\n') {
         reader.line(line.split('#').next().unwrap_or(""), offset);
@@ -51,12 +77,38 @@ pub fn parse(text: &str) -> Result<Vec<HostEntry>, Vec<Finding>> {
     reader.finish("hostfile names no host")
 }
 
+/// The rows of a file of columns; `None`: it is none.
+fn columns_of(text: &str) -> Option<Result<Vec<columns::Row<'_>>, Box<Finding>>> {
+    // The first line with a word decides, so that a long file of names is not kept twice.
+    let first =
+        text.lines().map(|l| l.split('#').next().unwrap_or("")).find(|l| !l.trim().is_empty())?;
+    first.split_whitespace().nth(1)?.parse::<u32>().ok()?;
+    let mut lines: Vec<Line<'_>> = Vec::new();
+    let mut offset = 0;
+    for line in text.split_inclusive('\n') {
+        let words = plain_words(line.split('#').next().unwrap_or(""), offset);
+        if !words.is_empty() {
+            lines.push(words);
+        }
+        offset += line.len();
+    }
+    if columns::is_columns(&lines) { columns::read(&lines) } else { None }
+}
+
 /// Reads a `--host` list: `a,b:4,a`. A host that stands twice adds slots.
 pub fn parse_hosts(list: &str) -> Result<Vec<HostEntry>, Vec<Finding>> {
-    let mut reader = Reader::default();
+    parse_hosts_within(list, None)
+}
+
+/// As [`parse_hosts`], inside an allocation.
+pub fn parse_hosts_within(
+    list: &str,
+    base: Option<&[HostEntry]>,
+) -> Result<Vec<HostEntry>, Vec<Finding>> {
+    let mut reader = Reader { base, ..Reader::default() };
     let mut offset = 0;
     let mut depth = 0_i32;
-    // Commas inside brackets belong to a host list, so that it is refused as a whole.
+    // Commas inside brackets belong to a host list.
     for item in list.split_inclusive(move |c: char| {
         depth += i32::from(c == '[') - i32::from(c == ']');
         c == ',' && depth <= 0
@@ -79,13 +131,17 @@ pub fn parse_hosts(list: &str) -> Result<Vec<HostEntry>, Vec<Finding>> {
 }
 
 #[derive(Default)]
-struct Reader {
+struct Reader<'b> {
+    /// The hosts of the allocation, for relative ones.
+    base: Option<&'b [HostEntry]>,
+    /// `^host`, taken away at the end.
+    without: Vec<(HostName, Span)>,
     hosts: Vec<HostEntry>,
     by_name: std::collections::HashMap<HostName, usize>,
     findings: Vec<Finding>,
 }
 
-impl Reader {
+impl Reader<'_> {
     fn finish(mut self, empty: &str) -> Result<Vec<HostEntry>, Vec<Finding>> {
         for host in &self.hosts {
             if let (Some(slots), Some(max)) = (host.slots, host.max_slots)
@@ -96,7 +152,9 @@ impl Reader {
                 self.findings.push(Finding::error(Code::Conflict, host.span, message));
             }
         }
+        self.take_away();
         if !self.findings.is_empty() {
+            self.findings.sort_by_key(|f| f.span);
             return Err(self.findings);
         }
         if self.hosts.is_empty() {
@@ -105,12 +163,50 @@ impl Reader {
         Ok(self.hosts)
     }
 
+    /// Hosts that `^host` names; alone in a file they are taken from the allocation.
+    fn take_away(&mut self) {
+        if self.without.is_empty() {
+            return;
+        }
+        if self.hosts.is_empty()
+            && let Some(base) = self.base
+        {
+            self.hosts = base.to_vec();
+        }
+        let known: std::collections::HashSet<&HostName> =
+            self.hosts.iter().map(|h| &h.name).collect();
+        for (name, span) in &self.without {
+            if !known.contains(name) {
+                let message = format!("`^{name}` takes away what is not there");
+                self.findings.push(Finding::warning(Code::UnknownName, *span, message));
+            }
+        }
+        // Only errors refuse a file.
+        self.findings.retain(Finding::is_error);
+        let gone: std::collections::HashSet<HostName> =
+            self.without.drain(..).map(|(name, _)| name).collect();
+        self.hosts.retain(|h| !gone.contains(&h.name));
+    }
+
     fn line(&mut self, line: &str, offset: usize) {
         let words = words_of(line, offset);
         let Some(((host, span), settings)) = words.split_first() else { return };
-        let Some(mut entry) = self.host_word(host, *span) else { return };
+        let entries = self.host_word(host, *span);
+        let Some(entry) = entries.first() else {
+            if host.starts_with('^')
+                && let Some((word, span)) = settings.first()
+            {
+                let message = format!("`{}` behind `{host}`", word.escape_debug());
+                self.findings.push(
+                    Finding::error(Code::Syntax, *span, message)
+                        .help("a host that is taken away has no settings"),
+                );
+            }
+            return;
+        };
         let slots_written = entry.slots.is_some();
         let mut seen: Vec<&str> = Vec::new();
+        let mut good: Vec<(&String, Span)> = Vec::new();
         for (word, span) in settings {
             let key = word.split('=').next().unwrap_or(word);
             if seen.contains(&key) {
@@ -119,7 +215,7 @@ impl Reader {
                 continue;
             }
             seen.push(key);
-            if key == "slots" && slots_written {
+            if key == "slots" && slots_written && !host.starts_with('+') {
                 let message =
                     format!("host `{}` has its slots twice: `{host}` and `{word}`", entry.name);
                 self.findings.push(
@@ -127,21 +223,44 @@ impl Reader {
                 );
                 continue;
             }
-            if let Err(finding) = set(&mut entry, word, *span) {
-                self.findings.push(*finding);
-            }
+            good.push((word, *span));
         }
-        self.add(entry);
-    }
-
-    fn host(&mut self, word: &str, span: Span) {
-        if let Some(entry) = self.host_word(word, span) {
+        // What stands behind a list holds for each of it; its mistakes are said once.
+        for (n, mut entry) in entries.into_iter().enumerate() {
+            for (word, span) in &good {
+                if let Err(finding) = set(&mut entry, word, *span)
+                    && n == 0
+                {
+                    self.findings.push(*finding);
+                }
+            }
             self.add(entry);
         }
     }
 
-    fn host_word(&mut self, word: &str, span: Span) -> Option<HostEntry> {
-        host_of(word, span).map_err(|finding| self.findings.push(*finding)).ok()
+    fn host(&mut self, word: &str, span: Span) {
+        for entry in self.host_word(word, span) {
+            self.add(entry);
+        }
+    }
+
+    /// The hosts that a word stands for, with the slots behind its colon; none where it takes
+    /// hosts away, or is wrong.
+    fn host_word(&mut self, word: &str, span: Span) -> Vec<HostEntry> {
+        let found = if let Some(rest) = word.strip_prefix('^') {
+            names_of(rest, span).map(|names| {
+                self.without.extend(names.into_iter().map(|name| (name, span)));
+                Vec::new()
+            })
+        } else if word.starts_with('+') {
+            relative(word, span, self.base)
+        } else {
+            hosts_of(word, span)
+        };
+        found.unwrap_or_else(|finding| {
+            self.findings.push(*finding);
+            Vec::new()
+        })
     }
 
     /// Adds a host, or its slots to the same host of an earlier line.
@@ -213,24 +332,19 @@ fn words_join(last: &str, word: &str) -> bool {
     (last.ends_with('=') || word.starts_with('=')) && !last.is_empty()
 }
 
-fn host_of(word: &str, span: Span) -> Result<HostEntry, Box<Finding>> {
-    let not_yet = |what: &str, help: &str| {
-        let message = format!("`{}`: {what} are not read yet", word.escape_debug());
-        Box::new(Finding::error(Code::NotYet, span, message).help(help))
-    };
-    if word.starts_with('^') {
-        return Err(not_yet("exclusions (`^host`)", "leave the host out"));
-    }
-    if word.starts_with('+') {
-        return Err(not_yet("relative hosts (`+n1`)", "write the host's name"));
-    }
+/// The words of a line with their places.
+fn plain_words(line: &str, offset: usize) -> Line<'_> {
+    let mut at = 0;
+    let words = line.split_whitespace().map(|word| {
+        let start = at + line[at..].find(word).unwrap_or(0);
+        at = start + word.len();
+        (word, Span::new(offset + start, offset + at))
+    });
+    words.collect()
+}
+
+fn hosts_of(word: &str, span: Span) -> Result<Vec<HostEntry>, Box<Finding>> {
     let (name, slots) = split_slots(word);
-    if !word.starts_with('[') && (word.contains('[') || word.contains(']')) {
-        return Err(not_yet(
-            "bracket lists",
-            "write one host a line, or use `scontrol show hostnames`",
-        ));
-    }
     if let Some(key) = name.split_once('=').map(|(key, _)| key) {
         let message = format!("expected a host name, found `{}`", word.escape_debug());
         return Err(Box::new(
@@ -238,14 +352,71 @@ fn host_of(word: &str, span: Span) -> Result<HostEntry, Box<Finding>> {
                 .help(format!("a line begins with the host: `HOST {key}=…`")),
         ));
     }
-    let name: HostName = name.parse().map_err(|e: crate::ids::IdError| {
-        Box::new(Finding::error(Code::Value, span, e.to_string()))
-    })?;
-    let mut entry = HostEntry { span, ..HostEntry::bare(name) };
-    if let Some(slots) = slots {
-        entry.slots = Some(slots_behind_colon(slots, &entry.name, span)?);
+    let names = names_of(name, span)?;
+    let slots = match (slots, names.first()) {
+        (Some(slots), Some(first)) => Some(slots_behind_colon(slots, first, span)?),
+        _ => None,
+    };
+    let entry = |name| HostEntry { span, slots, ..HostEntry::bare(name) };
+    Ok(names.into_iter().map(entry).collect())
+}
+
+/// One name, or what a list stands for.
+fn names_of(text: &str, span: Span) -> Result<Vec<HostName>, Box<Finding>> {
+    let value = |why: String| Box::new(Finding::error(Code::Value, span, why));
+    let parse = |name: &str| name.parse().map_err(|e: crate::ids::IdError| value(e.to_string()));
+    if !text.contains(['[', ']', ',']) {
+        return parse(text).map(|name| vec![name]);
     }
-    Ok(entry)
+    let names = hostlist::expand(text).map_err(|e| value(e.to_string()))?;
+    names.iter().map(|name| parse(name)).collect()
+}
+
+/// `+n2`: the third host of the allocation; `+e`: all of it; `+e:2`: its first two.
+fn relative(
+    word: &str,
+    span: Span,
+    base: Option<&[HostEntry]>,
+) -> Result<Vec<HostEntry>, Box<Finding>> {
+    let error = |code, message: String| Box::new(Finding::error(code, span, message));
+    let shown = word.escape_debug();
+    let Some(base) = base else {
+        return Err(Box::new(
+            error(
+                Code::Missing,
+                format!("`{shown}` means a host of an allocation, and there is none"),
+            )
+            .help("write the host's name"),
+        ));
+    };
+    let at = |host: &HostEntry| HostEntry { span, ..host.clone() };
+    if let Some(n) = word.strip_prefix("+n") {
+        let Ok(n) = n.parse::<usize>() else {
+            return Err(error(Code::Value, format!("`{shown}` is no number of a host")));
+        };
+        return match base.get(n) {
+            Some(host) => Ok(vec![at(host)]),
+            None => Err(error(
+                Code::UnknownName,
+                format!("`{shown}`: the allocation has {} hosts, counted from 0", base.len()),
+            )),
+        };
+    }
+    let count = match word.strip_prefix("+e") {
+        Some("") => Some(base.len()),
+        Some(n) => n.strip_prefix(':').and_then(|n| n.parse().ok()),
+        None => None,
+    };
+    match count {
+        Some(n) if n <= base.len() => Ok(base.iter().take(n).map(at).collect()),
+        Some(n) => Err(error(
+            Code::UnknownName,
+            format!("`{shown}` wants {n} hosts; the allocation has {}", base.len()),
+        )),
+        None => {
+            Err(error(Code::Syntax, format!("`{shown}` is no relative host: `+n1`, `+e`, `+e:2`")))
+        }
+    }
 }
 
 /// `host:4`, `[::1]:4`, `::1` (an IPv6 literal has no slots without brackets).
@@ -259,7 +430,9 @@ fn split_slots(word: &str) -> (&str, Option<&str>) {
             after.strip_prefix(':').or(if after.is_empty() { None } else { Some(after) }),
         );
     }
-    match word.split_once(':') {
+    // A colon inside brackets is none of ours.
+    let tail = word.rfind(']').map_or(0, |i| i + 1);
+    match word[tail..].split_once(':').map(|(name, slots)| (&word[..tail + name.len()], slots)) {
         Some((name, slots)) if !slots.contains(':') && !name.is_empty() => (name, Some(slots)),
         Some(_) | None => (word, None),
     }

@@ -188,31 +188,35 @@ error[value]: `x` behind `n1:` is no number of slots
 
 #[cfg(feature = "spec")]
 #[test]
-fn other_dialects_are_named_and_not_misread() {
-    insta::assert_snapshot!(refused("node[01-04,07]-ib\n^n3\n+n1\n"), @r#"
-error[not-yet]: `node[01-04,07]-ib`: bracket lists are not read yet
+fn lists_and_what_is_taken_away_have_their_mistakes() {
+    insta::assert_snapshot!(refused("node[04-01]-ib\n^n3 slots=2\n+n1\nn[1-1000000]\n"), @r#"
+error[value]: `04-01` in `node[04-01]-ib` is no number and no range `A-B` with A ≤ B
  --> hosts:1:1
   |
-1 | node[01-04,07]-ib
-  | ^^^^^^^^^^^^^^^^^
-  |
-  = help: write one host a line, or use `scontrol show hostnames`
+1 | node[04-01]-ib
+  | ^^^^^^^^^^^^^^
 
-error[not-yet]: `^n3`: exclusions (`^host`) are not read yet
- --> hosts:2:1
+error[syntax]: `slots=2` behind `^n3`
+ --> hosts:2:5
   |
-2 | ^n3
-  | ^^^
+2 | ^n3 slots=2
+  |     ^^^^^^^
   |
-  = help: leave the host out
+  = help: a host that is taken away has no settings
 
-error[not-yet]: `+n1`: relative hosts (`+n1`) are not read yet
+error[missing]: `+n1` means a host of an allocation, and there is none
  --> hosts:3:1
   |
 3 | +n1
   | ^^^
   |
   = help: write the host's name
+
+error[value]: `n[1-1000000]` stands for 1000000 hosts; at most 131072 are read
+ --> hosts:4:1
+  |
+4 | n[1-1000000]
+  | ^^^^^^^^^^^^
 "#);
     insta::assert_snapshot!(flag_refused("a,,n[1-2,4],b:2000"), @r#"
 error[syntax]: empty host name in the list
@@ -223,14 +227,6 @@ error[syntax]: empty host name in the list
   |
   = help: separate hosts by one comma: `--host a,b:4`
 
-error[not-yet]: `n[1-2,4]`: bracket lists are not read yet
- --> --host:1:4
-  |
-1 | a,,n[1-2,4],b:2000
-  |    ^^^^^^^^
-  |
-  = help: write one host a line, or use `scontrol show hostnames`
-
 error[value]: `b:2000` means 2000 slots, and looks like a port
  --> --host:1:13
   |
@@ -239,6 +235,70 @@ error[value]: `b:2000` means 2000 slots, and looks like a port
   |
   = help: for slots write `b slots=2000` in a hostfile; for ports `noded_port=` or, for SSH, `port=`
 "#);
+}
+
+fn read(text: &str) -> String {
+    let base: Vec<HostEntry> = parse_hosts("x0,x1:2,x2").unwrap();
+    let hosts = parse_within(text, Some(&base)).unwrap();
+    let shown = hosts.iter().map(|h| match (h.slots, h.max_slots) {
+        (None, None) => h.name.to_string(),
+        (slots, max) => format!("{}:{}/{}", h.name, slots.unwrap_or(0), max.unwrap_or(0)),
+    });
+    shown.collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn golden_files_of_every_dialect() {
+    for (text, hosts) in [
+        // Open MPI
+        ("a slots=2 max_slots=4\nb\n", "a:2/4 b"),
+        ("a\na\nb\n", "a:2/0 b"),
+        ("a\nb\nc\n^b\n", "a c"),
+        ("^x1\n", "x0 x2"),
+        ("+n1\n+n0 slots=3\n", "x1:2/0 x0:3/0"),
+        ("+e\n", "x0 x1:2/0 x2"),
+        ("+e:2\n", "x0 x1:2/0"),
+        // Hydra
+        ("a:2\nb:4 user=u\n# c\nc\n", "a:2/0 b:4/0 c"),
+        // Slurm
+        ("n[01-02]-ib,m slots=2\n", "n01-ib:2/0 n02-ib:2/0 m:2/0"),
+        ("n[1-2]:3\n", "n1:3/0 n2:3/0"),
+        ("n[1-4]\n^n[2-3]\n", "n1 n4"),
+        ("r[1-2]n[1-2]\n", "r1n1 r1n2 r2n1 r2n2"),
+        // Grid Engine, LSF
+        ("a.x 4 all.q@a.x UNDEFINED\nb.x 2 all.q@b.x <NULL>\n", "a.x:4/0 b.x:2/0"),
+        ("a 4\nb 2\n", "a:4/0 b:2/0"),
+        // IPv6, marks, ends of lines
+        ("::1\n[fe80::1%eth0]:2\n", "::1 fe80::1%eth0:2/0"),
+        ("\u{feff}a slots=2\r\n\tb\r\n", "a:2/0 b"),
+        ("w.1.net\nw.2.net\n", "w.1.net w.2.net"),
+    ] {
+        assert_eq!(read(text), hosts, "{text}");
+    }
+}
+
+#[cfg(feature = "spec")]
+#[test]
+fn a_file_that_reads_two_ways_is_refused_with_both() {
+    insta::assert_snapshot!(refused("a 4 b 2\nc 1 d 1\n"), @r#"
+error[ambiguous]: the file reads two ways: as SGE's `host slots queue …` it is a slots=4, c slots=1; as LSF's pairs it is a slots=4, b slots=2, c slots=1, d slots=1
+ --> hosts:1:1
+  |
+1 | a 4 b 2
+  | ^
+  |
+  = help: write one host a line: `HOST slots=N`
+"#);
+}
+
+#[test]
+fn long_files_are_read_at_once() {
+    let text: String = (0..100_000).map(|n| format!("n{n}.example.net slots=4\n")).collect();
+    #[expect(clippy::disallowed_methods, reason = "a test of time")]
+    let begin = std::time::Instant::now();
+    assert_eq!(parse(&text).unwrap().len(), 100_000);
+    assert_eq!(parse("n[1-100000]").unwrap().len(), 100_000);
+    assert!(begin.elapsed().as_secs() < 5, "{:?}", begin.elapsed());
 }
 
 #[cfg(feature = "spec")]

@@ -1,7 +1,7 @@
 //! What each host is told to spawn: a template per agent and, per instance, only what differs.
 //!
-//! The environment has five layers, later ones win (DESIGN §6): the base, `environment` of the
-//! job, of the agent, `-x`, and ours. `A2ARUN_INCARNATION`, `A2ARUN_RUN_DIR` and
+//! The environment has layers, later ones win (DESIGN §6): the base, files of variables,
+//! `environment` of the job and of the agent, `-x`, and ours. `A2ARUN_INCARNATION`, `A2ARUN_RUN_DIR` and
 //! `A2ARUN_PEERS_FILE` are the host's to set.
 
 use std::collections::{BTreeMap, HashMap};
@@ -10,13 +10,12 @@ use std::path::PathBuf;
 use crate::ids::{Rank, RunId};
 use crate::launch::{InstanceLaunch, ReadinessCheck, Template};
 use crate::plan::config_value;
+use crate::plan::facts::{self, LaunchFacts, Venv};
 use crate::plan::names::Names;
 use crate::plan::reserved::{config_variable, field_for, is_launcher_internal};
-use crate::plan::{
-    HostIx, ResolvedPlan,
-    subst::{Pattern, Value},
-};
-use crate::spec::{AgentIx, AgentSpec, JobSpec, Run};
+use crate::plan::subst::{Pattern, Value};
+use crate::plan::{HostIx, ResolvedPlan, setup};
+use crate::spec::{AgentIx, JobSpec, Run};
 
 /// Linux's limit of one `NAME=value` with its NUL (MAX_ARG_STRLEN).
 const VARIABLE_BYTES_MAX: usize = 131_072;
@@ -36,6 +35,8 @@ pub struct LaunchInputs<'a> {
     pub exports: &'a [(String, String)],
     /// `--stdin AGENT`: its first instance keeps its standard input.
     pub stdin: Option<AgentIx>,
+    /// What was read from files and elsewhere; [`LaunchFacts::NONE`] where nothing was asked for.
+    pub facts: &'a LaunchFacts,
 }
 
 /// Layer (1) of a host's environment.
@@ -53,8 +54,19 @@ pub enum BaseEnv<'a> {
 pub struct Site {
     /// Absolute; `None`: the home directory of noded's user.
     pub workdir: Option<PathBuf>,
-    /// `PYTHON` of module agents.
+    /// `PYTHON` of module agents: a program and, for `uv run`, its arguments.
     pub python: String,
+    /// `venv`, found on its host.
+    pub venv: Option<Venv>,
+}
+
+impl Site {
+    fn python_argv(&self) -> Vec<String> {
+        match self.python.as_str() {
+            "uv run" => ["uv", "run", "python"].map(str::to_owned).to_vec(),
+            python => vec![python.to_owned()],
+        }
+    }
 }
 
 /// Templates and instances of one host, for a `LaunchBatch`.
@@ -86,6 +98,24 @@ pub enum LaunchError {
         key: String,
         /// The agent.
         agent: String,
+    },
+    /// A file of variables sets what is ours.
+    #[error("{file} sets `{name}`, which a2arun sets itself: {instead}")]
+    FileReserved {
+        /// Which file.
+        file: String,
+        /// The variable.
+        name: String,
+        /// What to do instead.
+        instead: &'static str,
+    },
+    /// A secret was not handed in.
+    #[error("the secret `{name}` of {whose} is not known")]
+    Secret {
+        /// The variable.
+        name: String,
+        /// Whose it is.
+        whose: String,
     },
     /// A name that execve(2) cannot carry.
     #[error("-x: `{name}` is no variable name")]
@@ -126,9 +156,10 @@ impl<'a> LaunchBuilder<'a> {
     /// Checks `-x` and finds every `$(NAME)`; names that nobody knows are warnings.
     pub fn new(inputs: LaunchInputs<'a>) -> Result<(Self, Vec<LaunchWarning>), LaunchError> {
         check_exports(inputs.spec, inputs.exports)?;
+        facts::check(inputs.spec, inputs.facts)?;
         let names = Names::new(inputs);
         let agents: Vec<AgentPatterns> =
-            inputs.spec.agents.iter().map(|a| patterns(inputs, a)).collect();
+            inputs.spec.indices().map(|ix| patterns(inputs, ix)).collect();
         let mut warnings = Vec::new();
         for (ix, found) in inputs.spec.indices().zip(&agents) {
             let id = &inputs.spec.agent(ix).id;
@@ -242,13 +273,20 @@ impl<'a> LaunchBuilder<'a> {
                 env.insert(config_variable(key), write(value));
             }
         }
+        if let Some(venv) = &site.venv {
+            venv.enter(&mut env);
+        }
         self.names.put_common(ix, host, &mut env);
         for name in ["NO_PROXY", "no_proxy"] {
             env.insert(name.to_owned(), self.names.no_proxy(proxy.as_deref()));
         }
         let mut argv: Vec<String> = found.argv.iter().map(|p| p.fill(common)).collect();
         if let Run::Module { module, .. } = &agent.run {
-            argv = vec![site.python, "-m".to_owned(), module.clone()];
+            argv = site.python_argv();
+            argv.extend(["-m".to_owned(), module.clone()]);
+        }
+        if let Some(setup) = &agent.setup {
+            argv = setup::wrap(setup, argv);
         }
         let mut readiness = agent.readiness_of(&spec.deployment);
         if !varying.probe {
@@ -281,7 +319,11 @@ impl<'a> LaunchBuilder<'a> {
         }
         self.names.put_instance(ix, rank, &mut env);
         let argv = if varying.argv {
-            self.agents[ix.get()].argv.iter().map(|p| p.fill(value)).collect()
+            let argv = self.agents[ix.get()].argv.iter().map(|p| p.fill(value)).collect();
+            match &self.inputs.spec.agent(ix).setup {
+                Some(setup) => setup::wrap(setup, argv),
+                None => argv,
+            }
         } else {
             Vec::new()
         };
@@ -367,16 +409,28 @@ fn check_exports(spec: &JobSpec, exports: &[(String, String)]) -> Result<(), Lau
     Ok(())
 }
 
-fn patterns(inputs: LaunchInputs<'_>, agent: &AgentSpec) -> AgentPatterns {
+fn patterns(inputs: LaunchInputs<'_>, ix: AgentIx) -> AgentPatterns {
+    let agent = inputs.spec.agent(ix);
     let parse_all = |list: &[String]| list.iter().map(|t| Pattern::parse(t)).collect::<Vec<_>>();
     let argv = match &agent.run {
         Run::Command(argv) => parse_all(argv),
-        Run::Module { .. } | Run::External { .. } => Vec::new(),
+        Run::Module { .. } | Run::External { .. } | Run::Image => Vec::new(),
     };
-    // `-x` values are literal: they come from the user's shell.
+    // Values of files, of secrets and of `-x` are literal: nobody wrote them for us.
     let mut env: BTreeMap<&str, Pattern> = BTreeMap::new();
-    for (name, value) in inputs.spec.environment.iter().chain(&agent.environment) {
-        env.insert(name, Pattern::parse(value));
+    for (name, value) in inputs.facts.file_variables(ix) {
+        env.insert(name, Pattern::literal(value));
+    }
+    let job = (&inputs.spec.environment, &inputs.spec.secrets);
+    for (plain, secrets) in [job, (&agent.environment, &agent.secrets)] {
+        for (name, value) in plain {
+            env.insert(name, Pattern::parse(value));
+        }
+        for (name, source) in secrets {
+            if let Some(value) = inputs.facts.secrets.get(source) {
+                env.insert(name, Pattern::literal(value));
+            }
+        }
     }
     for (name, value) in inputs.exports {
         env.insert(name, Pattern::literal(value));

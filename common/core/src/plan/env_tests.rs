@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::*;
 use crate::hostfile;
-use crate::plan::{Bindings, Hosts, Plan, PlanOptions, plan};
-use crate::spec::{PortSpec, Replicas, Topology};
+use crate::plan::{Bindings, EnvFile, Hosts, Plan, PlanOptions, VenvKind, plan};
+use crate::spec::{AgentSpec, PortSpec, Replicas, SecretSource, Topology};
 
 fn agent(spec: &JobSpec, id: &str) -> AgentSpec {
     AgentSpec {
@@ -73,7 +73,7 @@ fn base() -> BTreeMap<String, String> {
 }
 
 fn site(_: AgentIx) -> Site {
-    Site { workdir: Some("/w".into()), python: "/venv/bin/python".to_owned() }
+    Site { workdir: Some("/w".into()), python: "/venv/bin/python".to_owned(), venv: None }
 }
 
 fn shown(launch: &HostLaunch) -> String {
@@ -93,7 +93,15 @@ fn shown(launch: &HostLaunch) -> String {
 }
 
 fn inputs<'a>(spec: &'a JobSpec, resolved: &'a ResolvedPlan, run: &'a RunId) -> LaunchInputs<'a> {
-    LaunchInputs { spec, resolved, run, trace_id: None, exports: &[], stdin: None }
+    LaunchInputs {
+        spec,
+        resolved,
+        run,
+        trace_id: None,
+        exports: &[],
+        stdin: None,
+        facts: LaunchFacts::NONE,
+    }
 }
 
 fn all_ranks(plan: &Plan) -> Vec<Rank> {
@@ -339,4 +347,80 @@ fn ipv6_stands_in_brackets() {
     let hosts = Hosts::List(hostfile::parse("n1 addr=fe80::1%eth0\n").unwrap());
     let resolved = resolved(&spec, &hosts);
     assert_eq!(resolved.url(Rank(0)).as_deref(), Some("http://[fe80::1%25eth0]:9000"));
+}
+
+/// What stands in the template of the first agent, by name.
+fn first_template(spec: &JobSpec, facts: &LaunchFacts, site: &Site) -> (Template, InstanceLaunch) {
+    let run = "job-1".parse().unwrap();
+    let resolved = resolved(spec, &local());
+    let inputs = LaunchInputs { facts, ..inputs(spec, &resolved, &run) };
+    let (builder, _) = LaunchBuilder::new(inputs).unwrap();
+    let launch = builder.host(HostIx(0), &[Rank(0)], BaseEnv::Head(&base()), &|_| site.clone());
+    (launch.templates[0].clone(), launch.instances[0].clone())
+}
+
+fn file(name: &str, variables: &[(&str, &str)]) -> EnvFile {
+    let variables = variables.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+    EnvFile { name: name.to_owned(), variables }
+}
+
+#[test]
+fn files_secrets_and_prefixes_are_acted_on() {
+    let mut spec = job();
+    spec.agents[0].run = Run::Module { module: "m".to_owned(), class: None };
+    spec.agents[0].setup = Some("module load cuda".to_owned());
+    let source = SecretSource::Env("KEY_HERE".to_owned());
+    spec.agents[0].secrets = [("API_KEY".to_owned(), source.clone())].into();
+    let facts = LaunchFacts {
+        job_files: vec![file(".env", &[("A", "1"), ("B", "$(PORT)"), ("CLUSTER", "x")])],
+        agent_files: vec![vec![file("own.env", &[("A", "2")])]],
+        cli_files: vec![file("cli.env", &[("C", "3")])],
+        secrets: [(source, "s3cret $(PORT)".to_owned())].into(),
+    };
+    let venv = Venv { prefix: "/v".to_owned(), kind: VenvKind::Venv };
+    let site = Site { workdir: None, python: venv.python(), venv: Some(venv) };
+    let (template, _) = first_template(&spec, &facts, &site);
+    let of = |name: &str| template.env.get(name).map_or("—", String::as_str);
+    assert_eq!((of("A"), of("B"), of("C"), of("CLUSTER")), ("2", "$(PORT)", "3", "dev"));
+    assert_eq!(
+        (of("API_KEY"), of("VIRTUAL_ENV"), of("PATH")),
+        ("s3cret $(PORT)", "/v", "/v/bin:/bin")
+    );
+    assert_eq!(template.argv[..2], ["bash", "-c"]);
+    assert_eq!(template.argv[4..], ["module load cuda", "/v/bin/python", "-m", "m"]);
+}
+
+#[test]
+fn files_do_not_set_what_is_ours_and_no_secret_is_missing() {
+    let (mut spec, run) = (job(), "job-1".parse().unwrap());
+    let resolved = resolved(&spec, &local());
+    let facts =
+        LaunchFacts { cli_files: vec![file("x.env", &[("PORT", "1")])], ..Default::default() };
+    let error =
+        LaunchBuilder::new(LaunchInputs { facts: &facts, ..inputs(&spec, &resolved, &run) });
+    insta::assert_snapshot!(error.unwrap_err(), @"x.env sets `PORT`, which a2arun sets itself: use `config: {port: …}`");
+    spec.secrets = [("K".to_owned(), SecretSource::Env("K".to_owned()))].into();
+    let error = LaunchBuilder::new(inputs(&spec, &resolved, &run));
+    insta::assert_snapshot!(error.unwrap_err(), @"the secret `K` of the job is not known");
+}
+
+#[test]
+fn named_ports_and_external_peers_have_their_names() {
+    let mut spec = job();
+    let mut search = agent(&spec, "search");
+    search.run = Run::External { url: "https://s.example.org/x".to_owned() };
+    spec.agents.insert(1, search);
+    spec.agents[0].ports = vec![("grpc".to_owned(), PortSpec::Fixed(7000))];
+    spec.agents[0].run =
+        Run::Command(["x", "$(PORT_GRPC)", "$(PEER_SEARCH_URL)"].map(str::to_owned).to_vec());
+    spec.topology = Topology::HubSpoke { hub: AgentIx(0), spokes: vec![AgentIx(1), AgentIx(2)] };
+    let (template, instance) = first_template(&spec, LaunchFacts::NONE, &site(AgentIx(0)));
+    assert_eq!(instance.argv, ["x", "7000", "https://s.example.org/x"]);
+    assert_eq!(instance.env["PORT_GRPC"], "7000");
+    assert_eq!(
+        template.env["CONNECTED_AGENTS"],
+        "https://s.example.org/x,http://127.0.0.1:20001,http://127.0.0.1:20002"
+    );
+    assert!(template.env["AGENT_ALLOWED_HOSTS"].ends_with("s.example.org"));
+    assert!(!template.env["NO_PROXY"].contains("s.example.org"));
 }

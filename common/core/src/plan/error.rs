@@ -67,8 +67,22 @@ pub enum PlanError {
         has_auto: bool,
         /// `-N` was given.
         per_host: Option<u32>,
+        /// `--max-per-host` was given.
+        max_per_host: Option<u32>,
         /// Only `max_slots` bind already.
         oversubscribed: bool,
+    },
+    /// No host is left that an agent's placement or resources allow.
+    #[error("{}", placement_text(agent, *wanted, *placed, reasons))]
+    Placement {
+        /// The agent.
+        agent: String,
+        /// How many copies it has.
+        wanted: u32,
+        /// How many of them found a host.
+        placed: u32,
+        /// Why hosts are refused, and which ones.
+        reasons: Vec<(String, Vec<String>)>,
     },
     /// Two instances want the same port of the same host.
     #[error("{}", clash_text(clashes, *more))]
@@ -91,12 +105,6 @@ pub enum PlanError {
     /// `depends_on` in a circle.
     #[error(transparent)]
     Cycle(#[from] CycleError),
-    /// An agent that has no process.
-    #[error("agent `{agent}` is external: not yet acted on")]
-    External {
-        /// The agent.
-        agent: String,
-    },
 }
 
 impl PlanError {
@@ -104,11 +112,13 @@ impl PlanError {
     pub fn exit_code(&self) -> LauncherCode {
         match self {
             Self::Np { .. } | Self::Zero { .. } | Self::ScaleUnknown { .. } => LauncherCode::Usage,
-            Self::TooMany { .. } | Self::NoHosts | Self::Capacity { .. } => LauncherCode::Capacity,
-            Self::PortClash { .. }
-            | Self::PortRange { .. }
-            | Self::Cycle(_)
-            | Self::External { .. } => LauncherCode::InvalidJob,
+            Self::TooMany { .. }
+            | Self::NoHosts
+            | Self::Capacity { .. }
+            | Self::Placement { .. } => LauncherCode::Capacity,
+            Self::PortClash { .. } | Self::PortRange { .. } | Self::Cycle(_) => {
+                LauncherCode::InvalidJob
+            }
         }
     }
 
@@ -116,7 +126,7 @@ impl PlanError {
     pub fn hints(&self) -> Vec<String> {
         match self {
             Self::Np { np, sum, autos, demands } => np_hints(*np, *sum, *autos, demands),
-            Self::Zero { .. } | Self::Cycle(_) | Self::External { .. } => Vec::new(),
+            Self::Zero { .. } | Self::Cycle(_) => Vec::new(),
             Self::ScaleUnknown { id, known } => match nearest(id, known.iter().map(String::as_str))
             {
                 Some(near) => vec![format!("did you mean `--scale {near}=…`?")],
@@ -124,9 +134,33 @@ impl PlanError {
             },
             Self::TooMany { .. } => vec!["lower `replicas` or -np".to_owned()],
             Self::NoHosts => vec!["give --host or --hostfile, or neither".to_owned()],
-            Self::Capacity { demanded, missing, has_auto, per_host, oversubscribed, .. } => {
+            Self::Capacity {
+                demanded,
+                missing,
+                has_auto,
+                per_host,
+                max_per_host,
+                oversubscribed,
+                ..
+            } => {
                 let fits = (*has_auto && demanded > missing).then(|| demanded - missing);
-                capacity_hints(fits, *per_host, *oversubscribed)
+                let mut hints = capacity_hints(fits, *per_host, *oversubscribed);
+                if let Some(n) = max_per_host {
+                    hints.insert(0, format!("--max-per-host {n} limits every host"));
+                    hints.truncate(3);
+                }
+                hints
+            }
+            Self::Placement { agent, placed, .. } => {
+                let mut hints = Vec::new();
+                if *placed > 0 {
+                    hints.push(format!("--scale {agent}={placed} fits"));
+                }
+                hints.push(
+                    "`a2arun plan` shows who sits where; loosen `placement`, or add hosts"
+                        .to_owned(),
+                );
+                hints
             }
             Self::PortClash { .. } => {
                 vec!["use `port: auto`, another number, or more hosts".to_owned()]
@@ -208,6 +242,26 @@ fn capacity_hints(fits: Option<u64>, per_host: Option<u32>, oversubscribed: bool
     }
     hints.push("add hosts, raise slots=, or write hosts without slots".to_owned());
     hints
+}
+
+fn placement_text(
+    agent: &str,
+    wanted: u32,
+    placed: u32,
+    reasons: &[(String, Vec<String>)],
+) -> String {
+    let hosts: usize = reasons.iter().map(|(_, hosts)| hosts.len()).sum();
+    let mut text = format!(
+        "agent `{agent}`: {} of {wanted} instances found no host among {hosts}",
+        wanted - placed
+    );
+    for (reason, hosts) in reasons.iter().take(HOSTS_SHOWN) {
+        let _ = write!(text, "\n  {}: {reason}", shorten(hosts, 4));
+    }
+    if reasons.len() > HOSTS_SHOWN {
+        let _ = write!(text, "\n  … {} more reasons", reasons.len() - HOSTS_SHOWN);
+    }
+    text
 }
 
 fn clash_text(clashes: &[(HostName, u16, String, String)], more: usize) -> String {

@@ -45,7 +45,7 @@ pub struct InstanceJson {
     pub url: Option<String>,
     /// Ports by name, `port` for the main one; null: auto.
     pub ports: BTreeMap<String, Option<u16>>,
-    /// Whom it calls, in rank order.
+    /// Whom it calls, in rank order; external ones behind, by their id.
     pub peers: Vec<PeerJson>,
     /// When it starts.
     pub stage: u32,
@@ -107,10 +107,20 @@ impl PlanJson {
                     host: plan.host(i.host).name().to_string(),
                     target: agent.target.to_owned(),
                     url: urls[i.rank.0 as usize].clone(),
-                    ports: port.map(|p| ("port".to_owned(), p)).into_iter().collect(),
+                    ports: port
+                        .map(|p| ("port".to_owned(), p))
+                        .into_iter()
+                        .chain(agent.ports.iter().enumerate().map(|(at, (name, _))| {
+                            (name.clone(), bindings.named_port(plan, i.rank, at))
+                        }))
+                        .collect(),
                     peers: plan
                         .peers(i.rank)
                         .map(|p| PeerJson { name: name(p), url: urls[p.0 as usize].clone() })
+                        .chain(plan.external_peers(i.rank).map(|agent| PeerJson {
+                            name: agent.id.to_string(),
+                            url: agent.external.clone(),
+                        }))
                         .collect(),
                     stage: i.stage.0,
                 }

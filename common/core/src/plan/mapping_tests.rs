@@ -6,9 +6,9 @@ use proptest::prelude::Strategy as _;
 
 use super::*;
 use crate::hostfile;
-use crate::plan::Bindings;
 use crate::plan::PlanJson;
-use crate::spec::{AgentSpec, PortSpec, Replicas, Topology};
+use crate::plan::{Bindings, HostOrigin};
+use crate::spec::{AgentSpec, PortSpec, Remote, Replicas, Target, Topology};
 
 /// Agents from `id`, `id=3`, `id=auto`, `id@host`, `id:9001`, in any combination in this order.
 fn job(agents: &str) -> JobSpec {

@@ -12,22 +12,30 @@
 mod config_value;
 mod env;
 mod error;
+mod facts;
 mod json;
 mod mapping;
 mod model;
 mod names;
+mod placing;
+mod pool;
 mod ports;
 mod replicas;
 pub mod reserved;
 mod resolved;
+mod setup;
 mod subst;
 
 pub use env::{BaseEnv, HostLaunch, LaunchBuilder, LaunchError, LaunchInputs, LaunchWarning, Site};
 pub use error::PlanError;
+pub use facts::{
+    EnvFile, LaunchFacts, PythonChoice, PythonFacts, PythonSource, Venv, VenvKind, choose_python,
+};
 pub use json::{InstanceJson, PeerJson, PlanJson, WarningJson};
 pub use mapping::plan;
 pub use model::{
-    HostIx, HostOrigin, Hosts, Plan, PlanAgent, PlanHost, PlanInstance, PlanOptions, PlannedPort,
-    StageIx,
+    Amounts, HostIx, HostOrigin, Hosts, MapBy, MapByError, Plan, PlanAgent, PlanHost, PlanInstance,
+    PlanOptions, PlannedPort, StageIx,
 };
 pub use resolved::{Bindings, ResolveError, ResolvedPlan};
+pub use setup::SETUP_FAILED;

@@ -3,11 +3,14 @@
 //! Instances are small and hold indices; names, peers and URLs are made when asked for, so a plan
 //! of 100,000 instances is a few megabytes.
 
+use std::collections::BTreeMap;
+use std::str::FromStr;
+
 use serde::{Deserialize, Serialize};
 
 use crate::hostfile::HostEntry;
 use crate::ids::{AgentId, Generation, HostName, InstanceName, JobName, Rank};
-use crate::spec::AgentIx;
+use crate::spec::{AgentIx, PortSpec};
 use crate::topology::Wiring;
 
 /// A host's place in [`Plan::hosts`].
@@ -58,8 +61,67 @@ pub struct PlanOptions {
     pub per_host: Option<u32>,
     /// `--oversubscribe`: written slots don't bind, `max_slots` still do.
     pub oversubscribe: bool,
+    /// `--map-by`.
+    pub map_by: MapBy,
+    /// `--max-per-host`: at most this many on each host; no written number of slots.
+    pub max_per_host: Option<u32>,
+    /// This machine's name in the list, for `placement: {host: '@head'}`.
+    pub head: Option<HostName>,
+    /// What is known of hosts, for `resources`; `gpus=` of the hostfile counts where it says more.
+    pub amounts: BTreeMap<HostName, Amounts>,
     /// The plan's generation.
     pub generation: Generation,
+}
+
+/// `--map-by`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum MapBy {
+    /// Host after host, slots first.
+    #[default]
+    Slot,
+    /// One on each host in turn.
+    Node,
+    /// As even as by node, consecutive ranks together.
+    Span,
+    /// `ppr:N:host`: N on each host, host after host.
+    PerHost(u32),
+}
+
+/// Why a text is no `--map-by`.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{text}` is no way to map; write slot, node, span or ppr:N:host")]
+pub struct MapByError {
+    /// What was written.
+    pub text: String,
+}
+
+impl FromStr for MapBy {
+    type Err = MapByError;
+    fn from_str(text: &str) -> Result<Self, MapByError> {
+        let per_host = || {
+            let n = text.strip_prefix("ppr:")?;
+            let n = n.strip_suffix(":host").or_else(|| n.strip_suffix(":node"))?;
+            n.parse().ok().filter(|n| *n > 0).map(Self::PerHost)
+        };
+        match text {
+            "slot" => Ok(Self::Slot),
+            "node" | "host" => Ok(Self::Node),
+            "span" => Ok(Self::Span),
+            _ => per_host().ok_or_else(|| MapByError { text: text.escape_debug().to_string() }),
+        }
+    }
+}
+
+/// What a host has, as far as it is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Amounts {
+    /// CPUs, in thousandths of one.
+    pub cpu_milli: Option<u64>,
+    /// Memory.
+    pub memory_bytes: Option<u64>,
+    /// GPUs.
+    pub gpus: Option<u32>,
 }
 
 /// Which way a host came into the plan.
@@ -102,10 +164,14 @@ pub struct PlanAgent {
     pub id: AgentId,
     /// The rank of `id[0]`.
     pub first: Rank,
-    /// How many copies; at least 1.
+    /// How many copies; at least 1, but 0 of an external one.
     pub count: u32,
-    /// `localhost` or `remote`.
+    /// The word of `deployment.target`.
     pub target: &'static str,
+    /// The URL of a peer that is not launched.
+    pub external: Option<String>,
+    /// `ports`: those beside the main one.
+    pub ports: Vec<(String, PortSpec)>,
 }
 
 impl PlanAgent {
@@ -140,6 +206,8 @@ pub struct PlanInstance {
     pub host: HostIx,
     /// Its number among the job's instances on the host, from 0.
     pub local_rank: u32,
+    /// Which copy of its agent on its host it is, from 0: what is added to fixed ports.
+    pub copy: u32,
     /// When it starts.
     pub stage: StageIx,
     /// Its main port.
@@ -238,9 +306,28 @@ impl Plan {
             .filter(move |peer| *peer != rank)
     }
 
-    /// The number of edges between instances.
+    /// The peers of an instance that are not launched, in file order.
+    pub fn external_peers(&self, rank: Rank) -> impl Iterator<Item = &PlanAgent> + '_ {
+        let callees = self.wiring.callees(self.instance(rank).agent);
+        callees.iter().map(|ix| self.agent(*ix)).filter(|agent| agent.external.is_some())
+    }
+
+    /// A port beside the main one, by its place in [`PlanAgent::ports`]: the fixed number with
+    /// the copy's offset, `None` for `auto`.
+    pub fn named_port(&self, rank: Rank, at: usize) -> Option<u16> {
+        let instance = self.instance(rank);
+        match self.agent(instance.agent).ports.get(at)?.1 {
+            PortSpec::None | PortSpec::Auto => None,
+            PortSpec::Fixed(base) => u16::try_from(u32::from(base) + instance.copy).ok(),
+        }
+    }
+
+    /// The number of edges between instances; an external peer counts once.
     pub fn edges(&self) -> u64 {
-        let count = |ix: crate::spec::AgentIx| u64::from(self.agent(ix).count);
+        let count = |ix: crate::spec::AgentIx| {
+            let agent = self.agent(ix);
+            u64::from(agent.count) + u64::from(agent.external.is_some())
+        };
         self.wiring.edges().map(|e| count(e.from) * (count(e.to) - u64::from(e.from == e.to))).sum()
     }
 

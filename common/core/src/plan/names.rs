@@ -6,7 +6,7 @@ use crate::ids::Rank;
 use crate::plan::HostIx;
 use crate::plan::config_value;
 use crate::plan::env::LaunchInputs;
-use crate::plan::reserved::{config_variable, id_variable};
+use crate::plan::reserved::{config_variable, id_variable, port_variable};
 use crate::plan::subst::Value;
 use crate::spec::AgentIx;
 
@@ -91,8 +91,12 @@ impl<'a> Names<'a> {
         let connected = spec
             .indices()
             .map(|ix| {
-                let first = plan.agent(ix).first;
-                if plan.peers_differ(ix) { String::new() } else { resolved.urls(plan.peers(first)) }
+                let agent = plan.agent(ix);
+                if agent.count == 0 || plan.peers_differ(ix) {
+                    String::new()
+                } else {
+                    resolved.peer_urls(agent.first)
+                }
             })
             .collect();
         let mut hosts: BTreeSet<&str> = BTreeSet::from(["localhost", "127.0.0.1"]);
@@ -103,7 +107,9 @@ impl<'a> Names<'a> {
             }
         }
         let join = |set: &BTreeSet<&str>| set.iter().copied().collect::<Vec<_>>().join(",");
-        let allowed_hosts = join(&hosts);
+        // What is outside the job is allowed, and is not kept from a proxy.
+        let outside = plan.agents.iter().filter_map(|a| a.external.as_deref()).filter_map(host_of);
+        let allowed_hosts = join(&hosts.iter().copied().chain(outside).collect());
         hosts.insert("::1");
         let no_proxy = join(&hosts);
         let ports = || plan.instances.iter().filter_map(|i| resolved.port(i.rank));
@@ -122,6 +128,9 @@ impl<'a> Names<'a> {
         }
         if let Some(value) = self.config(ix, name) {
             return Value::Common(value);
+        }
+        if self.named_port(ix, name).is_some() {
+            return Value::Instance;
         }
         match self.url_name(ix, name) {
             Some(UrlName::Common(value)) => Value::Common(value),
@@ -142,6 +151,11 @@ impl<'a> Names<'a> {
     pub(super) fn instance(&self, ix: AgentIx, rank: Rank, name: &str) -> Option<String> {
         if let Some(which) = ours(name) {
             return self.own(ix, Some(rank), which);
+        }
+        if let Some(at) = self.named_port(ix, name) {
+            let resolved = self.inputs.resolved;
+            let port = resolved.bindings().named_port(resolved.plan(), rank, at);
+            return port.map(|p| p.to_string());
         }
         match self.value(ix, name) {
             Value::Common(value) => Some(value),
@@ -202,6 +216,15 @@ impl<'a> Names<'a> {
                 env.insert(name.to_owned(), value);
             }
         }
+        for (name, port) in self.inputs.resolved.named_ports(rank) {
+            env.insert(port_variable(&name), port.to_string());
+        }
+    }
+
+    /// The place in `ports:` of a variable `PORT_<NAME>`.
+    fn named_port(&self, ix: AgentIx, name: &str) -> Option<usize> {
+        let ports = &self.inputs.spec.agent(ix).ports;
+        ports.iter().position(|(port, _)| name.starts_with("PORT_") && port_variable(port) == name)
     }
 
     /// Whether the value differs between the copies on a host, or between hosts.
@@ -234,7 +257,7 @@ impl<'a> Names<'a> {
             Ours::Id => Some(spec.agent(ix).id.to_string()),
             Ours::Host => self.config(ix, "AGENT_HOST").or_else(|| Some(bind.to_owned())),
             Ours::BindHost => Some(bind.to_owned()),
-            Ours::Connected if plan.peers_differ(ix) => rank.map(|r| resolved.urls(plan.peers(r))),
+            Ours::Connected if plan.peers_differ(ix) => rank.map(|r| resolved.peer_urls(r)),
             Ours::Connected => Some(self.connected[ix.get()].clone()),
             Ours::AllowedHosts => Some(self.allowed_hosts.clone()),
             Ours::MinPort => self.min_port.map(|p| p.to_string()),
@@ -265,11 +288,10 @@ impl<'a> Names<'a> {
 
     /// `URL_<ID>`, `URL_<ID>_<I>` of every agent, `PEER_<ID>_URL`, `PEER_<ID>_URL_<I>` of peers.
     fn url_name(&self, ix: AgentIx, name: &str) -> Option<UrlName> {
-        let resolved = self.inputs.resolved;
-        let plan = resolved.plan();
+        let plan = self.inputs.resolved.plan();
         if let Some(id) = name.strip_prefix("URL_") {
-            if let Some(agent) = self.by_id(id).filter(|a| self.inputs.spec.agent(*a).has_port()) {
-                return Some(UrlName::Common(resolved.urls(plan.agent(agent).ranks())));
+            if let Some(agent) = self.by_id(id).filter(|a| self.has_url(*a)) {
+                return Some(UrlName::Common(self.agent_urls(agent)));
             }
             let (id, index) = id.rsplit_once('_')?;
             return self.copy_url(self.by_id(id)?, index).map(UrlName::Common);
@@ -282,13 +304,24 @@ impl<'a> Names<'a> {
                 (head.strip_suffix("_URL")?, Some(index))
             }
         };
-        let peer = self.by_id(id).filter(|a| self.inputs.spec.agent(*a).has_port())?;
+        let peer = self.by_id(id).filter(|a| self.has_url(*a))?;
         plan.wiring.callees(ix).binary_search(&peer).ok()?;
         match index {
             Some(index) => self.copy_url(peer, index).map(UrlName::Common),
             None if peer == ix => Some(UrlName::OwnCopies),
-            None => Some(UrlName::Common(resolved.urls(plan.agent(peer).ranks()))),
+            None => Some(UrlName::Common(self.agent_urls(peer))),
         }
+    }
+
+    fn has_url(&self, agent: AgentIx) -> bool {
+        let agent = self.inputs.spec.agent(agent);
+        agent.has_port() || agent.external().is_some()
+    }
+
+    fn agent_urls(&self, agent: AgentIx) -> String {
+        let resolved = self.inputs.resolved;
+        let planned = resolved.plan().agent(agent);
+        planned.external.clone().unwrap_or_else(|| resolved.urls(planned.ranks()))
     }
 
     fn by_id(&self, variable: &str) -> Option<AgentIx> {
@@ -333,6 +366,18 @@ enum UrlName {
     Common(String),
     /// The other copies of the agent itself: different for each.
     OwnCopies,
+}
+
+/// The host of a URL, without user, port and brackets.
+fn host_of(url: &str) -> Option<&str> {
+    let rest = url.split_once("://")?.1;
+    let authority = rest.split(['/', '?', '#']).next()?;
+    let host = authority.rsplit('@').next()?;
+    match host.strip_prefix('[') {
+        Some(rest) => rest.split(']').next(),
+        None => host.split(':').next(),
+    }
+    .filter(|h| !h.is_empty())
 }
 
 fn fits(name: &str, value: &str) -> bool {

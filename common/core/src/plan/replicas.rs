@@ -2,20 +2,17 @@
 
 use crate::plan::error::PlanError;
 use crate::plan::model::PlanOptions;
-use crate::spec::{JobSpec, Replicas, Run};
+use crate::spec::{JobSpec, Replicas};
 
 /// More is a typing error, not a job.
 pub(super) const INSTANCES_MAX: u32 = 1_000_000;
 
-/// Copies per agent, in file order, each at least 1. `slots`: how many somebody wrote down.
+/// Copies per agent, in file order, each at least 1; none of an external one. `slots`: how many somebody wrote down.
 pub(super) fn counts(
     spec: &JobSpec,
     options: &PlanOptions,
     slots: Option<u64>,
 ) -> Result<Vec<u32>, PlanError> {
-    if let Some(agent) = spec.agents.iter().find(|a| matches!(a.run, Run::External { .. })) {
-        return Err(PlanError::External { agent: agent.id.to_string() });
-    }
     let asked = asked(spec, options)?;
     let autos = asked.iter().filter(|a| **a == Replicas::Auto).count();
     let at_least = |r: &Replicas| match r {
@@ -27,7 +24,7 @@ pub(super) fn counts(
         Some(0) => return Err(PlanError::Zero { what: "-np" }),
         Some(np) if u64::from(np) < sum || (u64::from(np) > sum && autos == 0) => {
             let ids = spec.agents.iter().map(|a| a.id.to_string());
-            let demands = ids.zip(asked.iter().map(at_least)).collect();
+            let demands = ids.zip(asked.iter().map(at_least)).filter(|(_, n)| *n > 0).collect();
             return Err(PlanError::Np { np, sum, autos, demands });
         }
         Some(np) => u64::from(np),
@@ -46,12 +43,19 @@ pub(super) fn has_auto(spec: &JobSpec, options: &PlanOptions) -> bool {
 }
 
 fn asked(spec: &JobSpec, options: &PlanOptions) -> Result<Vec<Replicas>, PlanError> {
-    let alone = spec.agents.len() == 1;
+    let alone = spec.agents.iter().filter(|a| a.external().is_none()).count() == 1;
     let default = if alone { Replicas::Auto } else { Replicas::Fixed(1) };
-    let mut asked: Vec<Replicas> =
-        spec.agents.iter().map(|a| a.replicas.unwrap_or(default)).collect();
+    let mut asked: Vec<Replicas> = spec
+        .agents
+        .iter()
+        .map(|a| match a.external() {
+            Some(_) => Replicas::Fixed(0),
+            None => a.replicas.unwrap_or(default),
+        })
+        .collect();
     for (id, n) in &options.scale {
-        let Some(ix) = spec.find(id) else {
+        let launched = |ix: &crate::spec::AgentIx| spec.agent(*ix).external().is_none();
+        let Some(ix) = spec.find(id).filter(launched) else {
             let known = spec.agents.iter().map(|a| a.id.to_string()).collect();
             return Err(PlanError::ScaleUnknown { id: id.clone(), known });
         };

@@ -40,6 +40,24 @@ pub fn is_launcher_internal(name: &str) -> bool {
     internal && !keeps
 }
 
+/// The variable of a name under `ports`.
+pub fn port_variable(name: &str) -> String {
+    format!("PORT_{}", id_variable(name))
+}
+
+/// Whether a variable of this name holds a secret (DESIGN §9): one of its words is KEY, TOKEN,
+/// SECRET or PASSWORD.
+pub fn is_secret_name(name: &str) -> bool {
+    let upper = name.to_ascii_uppercase();
+    ["KEY", "TOKEN", "SECRET", "PASSWORD"].iter().any(|word| upper.contains(word))
+}
+
+/// Whether `ssh` can be given this user: nothing that is read as an option or by a shell.
+pub fn is_user_name(user: &str) -> bool {
+    let good = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | '@' | '\\');
+    !user.is_empty() && !user.starts_with('-') && user.chars().all(good)
+}
+
 /// Whether it is a name that execve(2) and every shell can carry.
 pub fn is_variable_name(name: &str) -> bool {
     !name.is_empty() && !name.contains(['=', '\0']) && !name.chars().any(char::is_whitespace)

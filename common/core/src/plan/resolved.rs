@@ -1,5 +1,6 @@
 //! Plan and bindings together: every address and port known.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
@@ -12,6 +13,8 @@ use crate::plan::model::{HostIx, Plan, PlannedPort};
 pub struct Bindings {
     addresses: Vec<Option<HostName>>,
     ports: Vec<Option<u16>>,
+    /// `auto` ports beside the main one, by their place in `PlanAgent::ports`.
+    named: BTreeMap<(Rank, usize), u16>,
 }
 
 impl Bindings {
@@ -31,7 +34,7 @@ impl Bindings {
                 PlannedPort::Fixed(port) => Some(port),
             })
             .collect();
-        Self { addresses, ports }
+        Self { addresses, ports, named: BTreeMap::new() }
     }
 
     /// The address under which a host is reached, without brackets. `addr=` and the loopback of a
@@ -47,6 +50,16 @@ impl Bindings {
         if let Some(slot) = self.ports.get_mut(rank.0 as usize) {
             *slot = Some(port);
         }
+    }
+
+    /// The port that a host reserved for a rank under a name of `ports`.
+    pub fn set_named_port(&mut self, rank: Rank, at: usize, port: u16) {
+        self.named.insert((rank, at), port);
+    }
+
+    /// A port beside the main one, as far as it is known.
+    pub fn named_port(&self, plan: &Plan, rank: Rank, at: usize) -> Option<u16> {
+        plan.named_port(rank, at).or_else(|| self.named.get(&(rank, at)).copied())
     }
 
     /// The main port of a rank, as far as it is known.
@@ -108,6 +121,17 @@ impl ResolvedPlan {
                 });
             }
         }
+        for instance in &plan.instances {
+            for (at, (name, port)) in plan.agent(instance.agent).ports.iter().enumerate() {
+                let wanted = *port != crate::spec::PortSpec::None;
+                if wanted && bindings.named_port(&plan, instance.rank, at).is_none() {
+                    return Err(ResolveError::Port {
+                        host: plan.host(instance.host).name().clone(),
+                        instance: format!("{} ({name})", plan.name(instance.rank)),
+                    });
+                }
+            }
+        }
         Ok(Self { plan, bindings: Arc::new(bindings) })
     }
 
@@ -134,7 +158,35 @@ impl ResolvedPlan {
     /// Its ports by name: `port` for the main one.
     pub fn ports(&self, rank: Rank) -> Vec<PortBinding> {
         let main = self.port(rank).map(|port| PortBinding { name: "port".to_owned(), port });
-        main.into_iter().collect()
+        let named = self.named_ports(rank).map(|(name, port)| PortBinding { name, port });
+        main.into_iter().chain(named).collect()
+    }
+
+    /// The ports of `ports:`, by name.
+    pub fn named_ports(&self, rank: Rank) -> impl Iterator<Item = (String, u16)> + '_ {
+        let agent = self.plan.agent(self.plan.instance(rank).agent);
+        agent.ports.iter().enumerate().filter_map(move |(at, (name, _))| {
+            Some((name.clone(), self.bindings.named_port(&self.plan, rank, at)?))
+        })
+    }
+
+    /// The URLs of everybody an instance calls, in the order of agents and ranks, external peers
+    /// at their place, comma-separated.
+    pub fn peer_urls(&self, rank: Rank) -> String {
+        let agent = self.plan.instance(rank).agent;
+        let mut list = String::new();
+        for callee in self.plan.wiring.callees(agent) {
+            let planned = self.plan.agent(*callee);
+            let urls = match &planned.external {
+                Some(url) => url.clone(),
+                None => self.urls(planned.ranks().filter(|r| *r != rank)),
+            };
+            if !list.is_empty() && !urls.is_empty() {
+                list.push(',');
+            }
+            list.push_str(&urls);
+        }
+        list
     }
 
     /// `http://ADDRESS:PORT`; `None`: it has no port.

@@ -1,25 +1,23 @@
 //! One entry under `agents:`.
 
-use crate::ids::{AgentId, HostName, IdError};
-use crate::launch::{Lifecycle, Protocol, ReadinessCheck, SignalNumber, StopPolicy};
+use crate::ids::{AgentId, IdError};
+use crate::launch::{Lifecycle, Protocol};
 use crate::source::{Code, Finding, Span};
-use crate::spec::environment;
-use crate::spec::load::{Roster, Variables};
-use crate::spec::model::{
-    AgentIx, AgentSpec, DependsOn, PortSpec, ReadinessSpec, Remote, Replicas, Run, Target,
-};
+use crate::spec::environment::{self, Environment};
+use crate::spec::load::Roster;
+use crate::spec::model::{AgentIx, AgentSpec, DependsOn, PortSpec, Replicas, Run, Target};
 use crate::spec::table::{Findings, Table, number, scalar, texts};
-use crate::spec::words;
 use crate::spec::yaml::{Node, Value};
+use crate::spec::{probe, target, terms, words};
 
-const PROTOCOLS: [(&str, Protocol); 5] = [
+pub(super) const PROTOCOLS: [(&str, Protocol); 5] = [
     ("auto", Protocol::Auto),
     ("a2a", Protocol::A2a),
     ("query", Protocol::Query),
     ("http", Protocol::Http),
     ("none", Protocol::None),
 ];
-const LIFECYCLES: [(&str, Lifecycle); 2] =
+pub(super) const LIFECYCLES: [(&str, Lifecycle); 2] =
     [("service", Lifecycle::Service), ("task", Lifecycle::Task)];
 /// More copies of one agent are a typing error.
 const REPLICAS_MAX: u32 = 1_000_000;
@@ -27,9 +25,11 @@ const REPLICAS_MAX: u32 = 1_000_000;
 /// An agent before names are looked up.
 pub(super) struct Draft {
     pub(super) spec: AgentSpec,
-    pub(super) environment: Variables,
+    pub(super) environment: Environment,
     pub(super) config_keys: Vec<(String, Span)>,
     depends_on: Vec<(String, Span, DependsOn)>,
+    with: Vec<(String, Span)>,
+    apart: Vec<(String, Span)>,
 }
 
 /// Reads an entry; `None` where it has no usable id. Sets `f.agent`.
@@ -39,9 +39,10 @@ pub(super) fn read(node: &Node, n: usize, f: &mut Findings) -> Option<Draft> {
     let mut table = Table::new(node, &format!("agents[{n}]"), f)?;
     let (id, span) = id(&mut table, f)?;
     f.agent = Some(id.to_string());
-    table.path = String::from("agents[]");
+    table.path = String::new();
 
-    let run = run(&mut table, span, f);
+    let has_run = ["command", "module", "external"].iter().any(|k| table.get(k).is_some());
+    let run = run(&mut table, f);
     let replicas = table.get("replicas").and_then(|node| replicas(node, f));
     let protocol = table.word("protocol", &PROTOCOLS, f).unwrap_or(Protocol::Auto);
     let default = match protocol {
@@ -50,38 +51,128 @@ pub(super) fn read(node: &Node, n: usize, f: &mut Findings) -> Option<Draft> {
     };
     let lifecycle = table.word("lifecycle", &LIFECYCLES, f).unwrap_or(default);
     let (port, config, config_keys) = config(&mut table, f);
-    let deployment = deployment(&mut table, f);
+    let deployment = target::deployment(&mut table, f);
     let mut environment = deployment.environment;
     if let Some(node) = table.get("environment") {
         environment.extend(environment::read(node, "environment", f));
     }
-    let stop = stop(&mut table, f);
-    let readiness = readiness(&mut table, port, f);
+    let ports = terms::ports(&mut table, f);
+    let stop = terms::stop(&mut table, f);
+    let readiness = probe::readiness(&mut table, port, f);
+    let liveness = probe::liveness(&mut table, port, f);
     let depends_on = table.get("depends_on").map(|n| dependencies(n, f)).unwrap_or_default();
+    let placement = terms::placement(&mut table, f);
     let workdir = table.text("workdir", f).or(deployment.workdir);
     let python = table.text("python", f).or(deployment.python).filter(|p| p != "python3");
-    later(&mut table, f);
-    table.finish(f);
-
-    let spec = AgentSpec {
-        id,
+    let run = run.or_else(|| image(&deployment.target, has_run));
+    let draft = AgentSpec {
         span,
-        // An error was found where there is none; the entry stays so that its name is known.
-        run: run.unwrap_or_else(|| Run::Command(Vec::new())),
         replicas,
         lifecycle,
         protocol,
         port,
         config,
-        environment: environment.iter().map(|(k, (v, _))| (k.clone(), v.clone())).collect(),
+        ports,
+        environment: environment.plain(),
+        secrets: environment.secrets(),
+        env_files: files(&mut table, f),
+        venv: table.text("venv", f),
+        setup: table.text("setup", f),
         workdir,
         python,
         target: deployment.target,
         stop,
         readiness,
-        depends_on: Vec::new(),
+        placement: placement.placement,
+        resources: terms::resources(&mut table, f),
+        limits: terms::limits(&mut table, f),
+        liveness,
+        restart: terms::restart(&mut table, f),
+        on_host_lost: terms::on_host_lost(&mut table, f),
+        on_peers_change: terms::on_peers_change(&mut table, f),
+        // An error was found where there is nothing; the entry stays so that its name is known.
+        ..AgentSpec::new(id, run.clone().unwrap_or_else(|| Run::Command(Vec::new())))
     };
-    Some(Draft { spec, environment, config_keys, depends_on })
+    if run.is_none() && !has_run {
+        let message = format!("agent `{}` has nothing to run", draft.id);
+        f.push(
+            Finding::error(Code::Missing, span, message).help("give it a `command` or a `module`"),
+        );
+    }
+    if draft.external().is_some() {
+        unused_of_external(&mut table, f);
+    }
+    table.reserved(&RESERVED, f);
+    table.finish(f);
+    Some(Draft {
+        spec: draft,
+        environment,
+        config_keys,
+        depends_on,
+        with: placement.with,
+        apart: placement.apart,
+    })
+}
+
+/// Keys of an agent that are kept for later work.
+const RESERVED: [&str; 11] = [
+    "include", "extends", "when", "scale", "cost", "update", "sync", "watch", "auth", "mounts",
+    "network",
+];
+
+/// A container image needs no command.
+fn image(target: &Target, has_run: bool) -> Option<Run> {
+    match target {
+        Target::Container(_) | Target::Kubernetes(_) if !has_run => Some(Run::Image),
+        Target::Container(_) | Target::Kubernetes(_) | Target::Localhost | Target::Remote(_) => {
+            None
+        }
+    }
+}
+
+/// What means nothing where nothing is launched.
+fn unused_of_external(table: &mut Table<'_>, f: &mut Findings) {
+    let keys = [
+        "workdir",
+        "venv",
+        "setup",
+        "replicas",
+        "lifecycle",
+        "config",
+        "ports",
+        "environment",
+        "env_file",
+        "deployment",
+        "placement",
+        "resources",
+        "limits",
+        "readiness",
+        "liveness",
+        "restart",
+        "stop",
+        "depends_on",
+        "on_peers_change",
+        "on_host_lost",
+        "python",
+    ];
+    for key in keys {
+        if let Some((found, _)) = table.get_with_key(key) {
+            f.no_effect(found.span, key, "beside `external`: nothing is launched");
+        }
+    }
+}
+
+/// `env_file`: one or several.
+pub(super) fn files(table: &mut Table<'_>, f: &mut Findings) -> Vec<String> {
+    let mut files = Vec::new();
+    for (file, span) in table.texts("env_file", f).unwrap_or_default() {
+        if file.is_empty() || file.contains('\0') {
+            f.error(Code::Value, span, "`env_file` is no path");
+        } else {
+            files.push(file);
+        }
+    }
+    files
 }
 
 fn id(table: &mut Table<'_>, f: &mut Findings) -> Option<(AgentId, Span)> {
@@ -104,7 +195,7 @@ fn id(table: &mut Table<'_>, f: &mut Findings) -> Option<(AgentId, Span)> {
     }
 }
 
-fn run(table: &mut Table<'_>, id: Span, f: &mut Findings) -> Option<Run> {
+fn run(table: &mut Table<'_>, f: &mut Findings) -> Option<Run> {
     let class = table.text("type", f);
     let command = table.get_with_key("command");
     let module = table.get_with_key("module");
@@ -118,9 +209,13 @@ fn run(table: &mut Table<'_>, id: Span, f: &mut Findings) -> Option<Run> {
                 .help("an agent runs one thing; drop one of them"),
         );
     }
-    if let Some((key, node)) = external {
-        f.not_yet(key.span, "external", "start it as an agent, or leave it out of the job");
-        return scalar(node).map(|url| Run::External { url });
+    if let Some((_, node)) = external {
+        let url = scalar(node).filter(|url| is_url(url));
+        if url.is_none() {
+            let finding = Finding::error(Code::Value, node.span, "`external` is no URL");
+            f.push(finding.about(None, "external").help("`http://HOST:PORT` or `https://…`"));
+        }
+        return url.map(|url| Run::External { url });
     }
     if let Some((_, node)) = command {
         return argv(node, "command", f).map(Run::Command);
@@ -137,12 +232,17 @@ fn run(table: &mut Table<'_>, id: Span, f: &mut Findings) -> Option<Run> {
         }
         return module.map(|module| Run::Module { module, class });
     }
-    let name = f.agent.clone().unwrap_or_default();
-    f.push(
-        Finding::error(Code::Missing, id, format!("agent `{name}` has nothing to run"))
-            .help("give it a `command` or a `module`"),
-    );
     None
+}
+
+/// It goes into comma lists and variables.
+fn is_url(text: &str) -> bool {
+    let rest = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));
+    rest.is_some_and(|rest| {
+        !rest.is_empty()
+            && !rest.starts_with('/')
+            && !rest.contains(|c: char| c.is_whitespace() || c.is_control() || c == ',')
+    })
 }
 
 /// A dotted name; agent code is never imported to look whether it exists.
@@ -155,7 +255,7 @@ fn is_module(text: &str) -> bool {
 }
 
 /// A list as it is, or a text split into words.
-fn argv(node: &Node, path: &str, f: &mut Findings) -> Option<Vec<String>> {
+pub(super) fn argv(node: &Node, path: &str, f: &mut Findings) -> Option<Vec<String>> {
     let argv: Vec<String> = match &node.value {
         Value::List(_) => texts(node, path, f)?.into_iter().map(|(text, _)| text).collect(),
         Value::Text(text) => match words::split(text) {
@@ -217,7 +317,7 @@ fn config(table: &mut Table<'_>, f: &mut Findings) -> Config {
     let Value::Map(entries) = &node.value else { return config };
     for (key, value) in entries {
         if key.text == "port" {
-            config.0 = port(value, f).unwrap_or(PortSpec::None);
+            config.0 = terms::port(value, "config.port", f).unwrap_or(PortSpec::None);
         }
         let usable = !key.text.is_empty() && !key.text.contains('\0');
         if !usable {
@@ -228,24 +328,6 @@ fn config(table: &mut Table<'_>, f: &mut Findings) -> Config {
         config.2.push((key.text.clone(), key.span));
     }
     config
-}
-
-fn port(node: &Node, f: &mut Findings) -> Option<PortSpec> {
-    match scalar(node).as_deref() {
-        None if node.value == Value::Null => Some(PortSpec::None),
-        Some("auto") => Some(PortSpec::Auto),
-        Some("0") => {
-            f.push(
-                Finding::error(Code::Value, node.span, "`config.port` is 0")
-                    .about(None, "config.port")
-                    .help("for any free port write `port: auto`"),
-            );
-            None
-        }
-        Some(_) | None => number(node, "config.port", 1, 65535, f)
-            .and_then(|n| u16::try_from(n).ok())
-            .map(PortSpec::Fixed),
-    }
 }
 
 fn json(node: &Node) -> serde_json::Value {
@@ -262,233 +344,11 @@ fn json(node: &Node) -> serde_json::Value {
     }
 }
 
-struct Deployment {
-    target: Target,
-    environment: Variables,
-    workdir: Option<String>,
-    python: Option<String>,
-}
-
-#[derive(Clone, Copy)]
-enum TargetWord {
-    Localhost,
-    Remote,
-    Container,
-    Kubernetes,
-}
-
-const TARGETS: [(&str, TargetWord); 4] = [
-    ("localhost", TargetWord::Localhost),
-    ("remote", TargetWord::Remote),
-    ("container", TargetWord::Container),
-    ("kubernetes", TargetWord::Kubernetes),
+pub(super) const CONDITIONS: [(&str, DependsOn); 3] = [
+    ("started", DependsOn::Started),
+    ("ready", DependsOn::Ready),
+    ("completed", DependsOn::Completed),
 ];
-
-fn deployment(table: &mut Table<'_>, f: &mut Findings) -> Deployment {
-    let mut found = Deployment {
-        target: Target::Localhost,
-        environment: Variables::new(),
-        workdir: None,
-        python: None,
-    };
-    let Some((key, node)) = table.get_with_key("deployment") else { return found };
-    let Some(mut table) = Table::new(node, "deployment", f) else { return found };
-    let word = table.word("target", &TARGETS, f).unwrap_or(TargetWord::Localhost);
-    found.workdir = table.text("workdir", f);
-    found.python = table.text("python", f);
-    if let Some(node) = table.get("environment") {
-        found.environment = environment::read(node, "deployment.environment", f);
-    }
-    let host = table.get_with_key("host");
-    let remote =
-        [table.get_with_key("user"), table.get_with_key("ssh_key"), table.get_with_key("port")];
-    match word {
-        TargetWord::Localhost => {
-            for (key, _) in host.into_iter().chain(remote.into_iter().flatten()) {
-                let path = format!("deployment.{}", key.text);
-                f.no_effect(key.span, &path, "with `target: localhost`");
-            }
-        }
-        TargetWord::Remote => match host {
-            Some((_, node)) => {
-                if let Some(host) = host_name(node, f) {
-                    let (user, ssh_key) = (table.text("user", f), table.text("ssh_key", f));
-                    let user = user.filter(|u| is_user(u, remote[0].map(|(_, n)| n.span), f));
-                    let ssh_port = table.port("port", f);
-                    found.target = Target::Remote(Remote { host, user, ssh_port, ssh_key });
-                }
-            }
-            None => f.push(
-                Finding::error(Code::Missing, key.span, "`target: remote` needs a `host`")
-                    .about(None, "deployment.host"),
-            ),
-        },
-        TargetWord::Container => {
-            f.not_yet(key.span, "deployment.target: container", "use `localhost` or `remote`");
-        }
-        TargetWord::Kubernetes => {
-            f.not_yet(key.span, "deployment.target: kubernetes", "use `localhost` or `remote`");
-        }
-    }
-    if let Some((key, _)) = table.get_with_key("password") {
-        f.not_yet(key.span, "deployment.password", "a2arun uses SSH keys and agents");
-    }
-    for key in ["image", "network", "container_name", "namespace", "service_type"] {
-        if let Some((key, _)) = table.get_with_key(key)
-            && matches!(word, TargetWord::Localhost | TargetWord::Remote)
-        {
-            let path = format!("deployment.{}", key.text);
-            f.no_effect(key.span, &path, "with this target");
-        }
-    }
-    table.finish(f);
-    found
-}
-
-fn host_name(node: &Node, f: &mut Findings) -> Option<HostName> {
-    let Some(text) = scalar(node) else {
-        f.wrong_type(node, "deployment.host", "a host name");
-        return None;
-    };
-    let read: Result<HostName, IdError> = text.parse();
-    read.map_err(|e| f.error(Code::Value, node.span, e.to_string())).ok()
-}
-
-/// It is handed to `ssh`.
-fn is_user(user: &str, span: Option<Span>, f: &mut Findings) -> bool {
-    let good = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | '@' | '\\');
-    let fine = !user.is_empty() && !user.starts_with('-') && user.chars().all(good);
-    if !fine {
-        let message = format!("`deployment.user` is `{}`, no user name", user.escape_debug());
-        f.error(Code::Value, span.unwrap_or_default(), message);
-    }
-    fine
-}
-
-fn stop(table: &mut Table<'_>, f: &mut Findings) -> StopPolicy {
-    let mut policy = StopPolicy::default();
-    let Some(node) = table.get("stop") else { return policy };
-    let Some(mut table) = Table::new(node, "stop", f) else { return policy };
-    if let Some(node) = table.get("signal") {
-        match scalar(node).as_deref().and_then(SignalNumber::parse) {
-            Some(signal) => policy.signal = signal,
-            None => f.push(
-                Finding::error(Code::Value, node.span, "`stop.signal` is no signal")
-                    .about(None, "stop.signal")
-                    .help("a name such as TERM, INT or USR1, or a number from 1 to 64"),
-            ),
-        }
-    }
-    policy.grace = table.duration("grace", f).unwrap_or(policy.grace);
-    table.finish(f);
-    policy
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum ProbeWord {
-    Auto,
-    Card,
-    Http,
-    Tcp,
-    Exec,
-    Alive,
-    Log,
-}
-
-const PROBES: [(&str, ProbeWord); 8] = [
-    ("auto", ProbeWord::Auto),
-    ("card", ProbeWord::Card),
-    ("http", ProbeWord::Http),
-    ("tcp", ProbeWord::Tcp),
-    ("exec", ProbeWord::Exec),
-    ("alive", ProbeWord::Alive),
-    ("none", ProbeWord::Alive),
-    ("log", ProbeWord::Log),
-];
-
-fn readiness(table: &mut Table<'_>, main: PortSpec, f: &mut Findings) -> ReadinessSpec {
-    let mut spec = ReadinessSpec::default();
-    let Some((key, node)) = table.get_with_key("readiness") else { return spec };
-    let Some(mut table) = Table::new(node, "readiness", f) else { return spec };
-    let word = table.word("type", &PROBES, f).unwrap_or(ProbeWord::Auto);
-    spec.deadline = table.duration("deadline", f);
-    spec.timeout = table.duration("timeout", f).unwrap_or(spec.timeout);
-    if spec.timeout.is_zero() {
-        f.error(Code::Value, key.span, "`readiness.timeout` is 0");
-    }
-    let path = table.get_with_key("path");
-    let status = table.get_with_key("status");
-    let command = table.get_with_key("command");
-    let port_key = table.get_with_key("port");
-    let port = table.port("port", f);
-    let path_text = table.text("path", f);
-    if let (Some((_, node)), Some(text)) = (path, &path_text)
-        && !text.starts_with('/')
-    {
-        let message = format!("`readiness.path` is `{}`", text.escape_debug());
-        f.push(
-            Finding::error(Code::Value, node.span, message)
-                .about(None, "readiness.path")
-                .help("it begins with `/`"),
-        );
-    }
-    let status_code = table.number("status", 100, 599, f).and_then(|n| u16::try_from(n).ok());
-    let by_http = word == ProbeWord::Http || (word == ProbeWord::Auto && path.is_some());
-    spec.check = match word {
-        _ if by_http => Some(ReadinessCheck::Http {
-            port,
-            path: path_text.unwrap_or_else(|| "/".to_owned()),
-            status: status_code,
-        }),
-        ProbeWord::Auto | ProbeWord::Http if port.is_some() => Some(ReadinessCheck::Auto { port }),
-        ProbeWord::Auto | ProbeWord::Http | ProbeWord::Log => None,
-        ProbeWord::Card => Some(ReadinessCheck::Card { port }),
-        ProbeWord::Tcp => Some(ReadinessCheck::Tcp { port }),
-        ProbeWord::Alive => Some(ReadinessCheck::Alive),
-        ProbeWord::Exec => match command {
-            Some((_, node)) => {
-                argv(node, "readiness.command", f).map(|command| ReadinessCheck::Exec { command })
-            }
-            None => {
-                let message = "`readiness: {type: exec}` needs a `command`";
-                f.push(Finding::error(Code::Missing, key.span, message));
-                None
-            }
-        },
-    };
-    if word == ProbeWord::Log {
-        f.not_yet(key.span, "readiness.type: log", "use `tcp`, `http` or `exec`");
-    }
-    let needs_port = by_http || matches!(word, ProbeWord::Card | ProbeWord::Tcp);
-    if needs_port && port_key.is_none() && main == PortSpec::None {
-        let message = "`readiness` looks at a port, and the agent has none";
-        f.push(
-            Finding::error(Code::Missing, key.span, message)
-                .help("give it `config: {port: auto}`, or the probe a `port`"),
-        );
-    }
-    let kind = "with this `readiness.type`";
-    for (found, fits) in [
-        (path, by_http),
-        (status, by_http),
-        (command, word == ProbeWord::Exec),
-        (port_key, !matches!(word, ProbeWord::Exec | ProbeWord::Alive | ProbeWord::Log)),
-    ] {
-        if let Some((key, _)) = found.filter(|_| !fits) {
-            f.no_effect(key.span, &format!("readiness.{}", key.text), kind);
-        }
-    }
-    if let Some((key, _)) = table.get_with_key("pattern")
-        && word != ProbeWord::Log
-    {
-        f.no_effect(key.span, "readiness.pattern", kind);
-    }
-    table.finish(f);
-    spec
-}
-
-const CONDITIONS: [(&str, Option<DependsOn>); 3] =
-    [("started", Some(DependsOn::Started)), ("ready", Some(DependsOn::Ready)), ("completed", None)];
 
 fn dependencies(node: &Node, f: &mut Findings) -> Vec<(String, Span, DependsOn)> {
     let Value::Map(entries) = &node.value else {
@@ -499,9 +359,11 @@ fn dependencies(node: &Node, f: &mut Findings) -> Vec<(String, Span, DependsOn)>
     for (key, value) in entries {
         let word = scalar(value).unwrap_or_default();
         match CONDITIONS.iter().find(|(known, _)| *known == word) {
-            Some((_, Some(condition))) => found.push((key.text.clone(), key.span, *condition)),
-            Some((_, None)) => {
-                f.not_yet(value.span, "depends_on: completed", "use `ready`, or two jobs");
+            Some((_, condition)) => {
+                if *condition == DependsOn::Completed {
+                    f.not_acted_on(value.span, "depends_on: completed");
+                }
+                found.push((key.text.clone(), key.span, *condition));
             }
             None => {
                 let message = format!("`depends_on.{}` is `{}`", key.text, word.escape_debug());
@@ -513,6 +375,21 @@ fn dependencies(node: &Node, f: &mut Findings) -> Vec<(String, Span, DependsOn)>
             }
         }
     }
+    found
+}
+
+/// Looks the names under `placement` up: `with`, `apart`.
+pub(super) fn neighbours(
+    draft: &Draft,
+    roster: &Roster,
+    f: &mut Findings,
+) -> (Vec<AgentIx>, Vec<AgentIx>) {
+    f.agent = Some(draft.spec.id.to_string());
+    let mut look = |list: &[(String, Span)], path: &str| -> Vec<AgentIx> {
+        list.iter().filter_map(|(id, span)| roster.find(id, *span, path, f)).collect()
+    };
+    let found = (look(&draft.with, "placement.with"), look(&draft.apart, "placement.apart"));
+    f.agent = None;
     found
 }
 
@@ -532,41 +409,4 @@ pub(super) fn depends_on(
         .collect();
     f.agent = None;
     found
-}
-
-/// What later work lifts. Errors where the agent would run otherwise than written, warnings where
-/// a2arun merely does less.
-fn later(table: &mut Table<'_>, f: &mut Findings) {
-    table.path = String::new();
-    table.refused("venv", "for a module agent `python: VENV/bin/python` does the same", f);
-    table.refused("setup", "run it in the command: `[bash, -c, \"… && exec agent\"]`", f);
-    table.refused("ports", "use `config: {port: …}`", f);
-    table.refused("env_file", "export the variables in the shell and pass them with -x", f);
-    table.refused("placement", "use `deployment: {target: remote, host: …}`", f);
-    table.refused("limits", "set them in the command, by `prlimit` or `ulimit`", f);
-    table.refused("mounts", "", f);
-    table.reserved(&["resources", "scale", "cost", "when", "update", "sync", "watch", "auth"], f);
-    policy_unless(table, "restart", "policy", "never", f);
-    policy_unless(table, "liveness", "type", "none", f);
-    if let Some((key, node)) = table.get_with_key("on_peers_change")
-        && scalar(node).as_deref() != Some("file")
-    {
-        f.not_acted_on(key.span, "on_peers_change");
-    }
-}
-
-/// A warning, unless the map asks for what happens anyway.
-fn policy_unless(
-    table: &mut Table<'_>,
-    name: &'static str,
-    field: &'static str,
-    none: &str,
-    f: &mut Findings,
-) {
-    if let Some((key, node)) = table.get_with_key(name)
-        && let Some(mut inner) = Table::new(node, name, f)
-        && inner.text(field, f).as_deref() != Some(none)
-    {
-        f.not_acted_on(key.span, name);
-    }
 }

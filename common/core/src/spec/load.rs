@@ -3,23 +3,22 @@
 //! Bounds, parse, variables, then every section; nothing stops at the first finding but what
 //! cannot be read at all.
 
-use std::collections::BTreeMap;
-
 use crate::ids::JobName;
 use crate::source::{Code, Finding, Span, nearest};
 use crate::spec::agent::{self, Draft};
-use crate::spec::model::{
-    AgentIx, AgentSpec, DeploymentSpec, ExecutionSpec, HealthCheck, JobSpec, Strategy,
-};
 use crate::spec::table::{Findings, Table};
 use crate::spec::yaml::{self, Node, Value};
-use crate::spec::{environment, topo, vars};
+use crate::spec::{
+    AgentIx, AgentSpec, DeploymentSpec, ExecutionSpec, HealthCheck, JobSpec, RetryPolicy,
+    SshDefaults, Strategy,
+};
+use crate::spec::{checks, environment, redact, terms, topo, vars};
 use crate::topology::{Wiring, levels};
 
 /// Larger files are refused before they are read. Read one byte more to find out.
 pub const INPUT_BYTES_MAX: usize = 8 << 20;
 
-const STRATEGIES: [(&str, Strategy); 4] = [
+pub(super) const STRATEGIES: [(&str, Strategy); 4] = [
     ("staged", Strategy::Staged),
     ("parallel", Strategy::Parallel),
     ("sequential", Strategy::Sequential),
@@ -54,9 +53,15 @@ pub fn load(
     }
     let body = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut findings = Findings::default();
+    let used = std::cell::RefCell::new(Vec::new());
+    let look_up = |name: &str| {
+        let value = vars(name)?;
+        used.borrow_mut().push((name.to_owned(), value.clone()));
+        Some(value)
+    };
     let spec = match yaml::parse(body) {
         Ok(mut root) => {
-            vars::fill(&mut root, vars, &mut findings.all);
+            vars::fill(&mut root, &look_up, &mut findings.all);
             job(file_name, &root, &mut findings)
         }
         Err(all) => {
@@ -66,6 +71,7 @@ pub fn load(
     };
     let mut all = findings.all;
     all.sort_by_key(|f| f.span);
+    all.iter_mut().for_each(|f| redact::finding(f, &used.borrow()));
     match spec {
         Some(spec) if !all.iter().any(Finding::is_error) => Ok(Loaded { spec, warnings: all }),
         Some(_) | None => Err(all),
@@ -156,6 +162,7 @@ fn job(file_name: &str, root: &Node, f: &mut Findings) -> Option<JobSpec> {
     let drafts = agents(&mut table, f);
     let roster = Roster::new(&drafts);
     let depends_on: Vec<_> = drafts.iter().map(|d| agent::depends_on(d, &roster, f)).collect();
+    let places: Vec<_> = drafts.iter().map(|d| agent::neighbours(d, &roster, f)).collect();
     let topology = topo::topology(&mut table, &roster, f);
     let deployment = deployment(&mut table, f);
     let execution = execution(&mut table, &roster, f);
@@ -166,17 +173,18 @@ fn job(file_name: &str, root: &Node, f: &mut Findings) -> Option<JobSpec> {
     for draft in &drafts {
         environment::check_config(draft, &environment, f);
     }
-    table.refused("env_file", "export the variables in the shell and pass them with -x", f);
-    table.refused("include", "write everything into one file", f);
-    table.refused("extends", "write everything into one file", f);
-    table.reserved(&["when", "scale", "cost", "update", "sync", "watch", "auth", "network"], f);
-    table.refused("mounts", "", f);
+    let env_files = agent::files(&mut table, f);
+    table.reserved(&RESERVED, f);
     table.finish(f);
 
     let agents: Vec<AgentSpec> = drafts
         .into_iter()
         .zip(depends_on)
-        .map(|(draft, depends_on)| AgentSpec { depends_on, ..draft.spec })
+        .zip(places)
+        .map(|((draft, depends_on), (with, apart))| {
+            let placement = crate::spec::Placement { with, apart, ..draft.spec.placement };
+            AgentSpec { depends_on, placement, ..draft.spec }
+        })
         .collect();
     if agents.is_empty() {
         return None;
@@ -191,7 +199,9 @@ fn job(file_name: &str, root: &Node, f: &mut Findings) -> Option<JobSpec> {
         topology,
         deployment,
         execution,
-        environment: environment.into_iter().map(|(k, (v, _))| (k, v)).collect(),
+        environment: environment.plain(),
+        secrets: environment.secrets(),
+        env_files,
     };
     if let Err(cycle) = levels(&spec, &Wiring::of(&spec)) {
         let span = spec.agent(cycle.agent).span;
@@ -201,8 +211,15 @@ fn job(file_name: &str, root: &Node, f: &mut Findings) -> Option<JobSpec> {
                 .help("take one `depends_on` of the circle away"),
         );
     }
+    checks::job(&spec, f);
     Some(spec)
 }
+
+/// Keys of a job that are kept for later work.
+const RESERVED: [&str; 11] = [
+    "include", "extends", "when", "scale", "cost", "update", "sync", "watch", "auth", "mounts",
+    "network",
+];
 
 type Header = (JobName, Option<String>, Option<String>, Vec<String>);
 
@@ -302,9 +319,38 @@ fn deployment(table: &mut Table<'_>, f: &mut Findings) -> DeploymentSpec {
         }
         spec.health_check = Some(read);
     }
-    table.reserved(&["ssh", "retry_policy", "network"], f);
+    spec.ssh = ssh(&mut table, f);
+    spec.retry_policy = retry_policy(&mut table, f);
+    table.reserved(&["network"], f);
     table.finish(f);
     spec
+}
+
+fn ssh(table: &mut Table<'_>, f: &mut Findings) -> Option<SshDefaults> {
+    let (key, node) = table.get_with_key("ssh")?;
+    let mut table = Table::new(node, "deployment.ssh", f)?;
+    let spec = SshDefaults {
+        key_file: table.text("key_file", f),
+        timeout: table.duration("timeout", f),
+        user: table.text("user", f),
+        port: table.port("port", f),
+    };
+    table.finish(f);
+    f.not_acted_on(key.span, "deployment.ssh");
+    Some(spec)
+}
+
+fn retry_policy(table: &mut Table<'_>, f: &mut Findings) -> Option<RetryPolicy> {
+    let (key, node) = table.get_with_key("retry_policy")?;
+    let mut table = Table::new(node, "deployment.retry_policy", f)?;
+    let spec = RetryPolicy {
+        max_retries: table.number("max_retries", 0, 1_000_000, f),
+        delay: table.duration("delay", f),
+        backoff: terms::factor(&mut table, "backoff", f),
+    };
+    table.finish(f);
+    f.not_acted_on(key.span, "deployment.retry_policy");
+    Some(spec)
 }
 
 fn execution(table: &mut Table<'_>, roster: &Roster, f: &mut Findings) -> ExecutionSpec {
@@ -325,13 +371,15 @@ fn execution(table: &mut Table<'_>, roster: &Roster, f: &mut Findings) -> Execut
     spec.entry_point = named("entry_point", f);
     spec.ends_with = named("ends_with", f);
     spec.auto_start = table.boolean("auto_start", f).unwrap_or(false);
-    table.reserved(&["input", "routing", "collaboration"], f);
+    let input = table.get_with_key("input");
+    spec.input = table.text("input", f);
+    if let Some((key, _)) = input {
+        f.not_acted_on(key.span, "execution.input");
+    }
+    table.reserved(&["routing", "collaboration"], f);
     table.finish(f);
     spec
 }
-
-/// Variables with the place of each.
-pub(super) type Variables = BTreeMap<String, (String, Span)>;
 
 #[cfg(test)]
 #[path = "load_tests.rs"]

@@ -286,15 +286,7 @@ error[reserved]: `PORT` is set by a2arun itself
    |
    = help: use `config: {port: …}`
 
-error[not-yet]: `environment.X.secret` of agent `c` is not acted on yet, and the job would not run as written
-  --> job.yaml:14:28
-   |
-14 |     environment: {PORT: 1, X: {secret: {env: X}}, L: [1]}
-   |                            ^
-   |
-   = help: export it in the shell and pass it with `-x X`
-
-error[type]: `environment.L` is a list; expected a text, a number or a boolean
+error[type]: `environment.L` is a list; expected a text, a number, a boolean or a secret
   --> job.yaml:14:54
    |
 14 |     environment: {PORT: 1, X: {secret: {env: X}}, L: [1]}
@@ -410,7 +402,7 @@ agents:
     command: [x]
     resources: {cpu: 1}
     restart: {policy: always}
-    liveness: {type: http}
+    liveness: {type: http, port: 80}
     deployment: {target: localhost, host: h}
   - {id: b, command: [x], scale: {min: 1}}
 topology:
@@ -421,12 +413,6 @@ topology:
 deployment: {ssh: {timeout: 3}, health_check: {interval: 5}}
 network: {x: 1}
 "#), @r#"
-warning[not-yet]: `resources` of agent `a` is accepted but not acted on yet
- --> job.yaml:5:5
-  |
-5 |     resources: {cpu: 1}
-  |     ^^^^^^^^^
-
 warning[not-yet]: `restart` of agent `a` is accepted but not acted on yet
  --> job.yaml:6:5
   |
@@ -436,10 +422,10 @@ warning[not-yet]: `restart` of agent `a` is accepted but not acted on yet
 warning[not-yet]: `liveness` of agent `a` is accepted but not acted on yet
  --> job.yaml:7:5
   |
-7 |     liveness: {type: http}
+7 |     liveness: {type: http, port: 80}
   |     ^^^^^^^^
 
-warning[conflict]: `deployment.host` of agent `a` has no effect with `target: localhost`
+warning[no-effect]: `deployment.host` of agent `a` has no effect with `target: localhost`
  --> job.yaml:8:37
   |
 8 |     deployment: {target: localhost, host: h}
@@ -451,7 +437,7 @@ warning[not-yet]: `scale` of agent `b` is accepted but not acted on yet
 9 |   - {id: b, command: [x], scale: {min: 1}}
   |                           ^^^^^
 
-warning[conflict]: `topology.connections` has no effect with `type: hub-spoke`
+warning[no-effect]: `topology.connections` has no effect with `type: hub-spoke`
   --> job.yaml:14:3
    |
 14 |   connections: [{from: a, to: b, address: "h:1"}]
@@ -478,7 +464,7 @@ warning[not-yet]: `network` is accepted but not acted on yet
 }
 
 #[test]
-fn what_would_run_otherwise_is_refused() {
+fn what_is_checked_and_not_launched_yet_is_said() {
     insta::assert_snapshot!(findings(r#"
 agents:
   - id: a
@@ -489,108 +475,71 @@ agents:
     env_file: [.env]
     placement: {host: gpu-1}
     limits: {memory: 4G}
-    depends_on: {b: completed}
+    depends_on: {d: completed}
     readiness: {type: log, pattern: x}
+    mounts: [x]
+    on_host_lost: reschedule
+    on_peers_change: {signal: HUP}
   - {id: b, external: "http://x"}
+  - {id: d, command: [x], protocol: none}
+  - {id: k, deployment: {target: kubernetes, image: y, namespace: z}}
   - {id: c, command: [x], deployment: {target: container, image: y}}
 topology: {type: dynamic}
 env_file: [.env]
 "#), @r#"
-error[not-yet]: `venv` of agent `a` is not acted on yet, and the job would not run as written
- --> job.yaml:5:5
-  |
-5 |     venv: .venv
-  |     ^^^^
-  |
-  = help: for a module agent `python: VENV/bin/python` does the same
-
-error[not-yet]: `setup` of agent `a` is not acted on yet, and the job would not run as written
- --> job.yaml:6:5
-  |
-6 |     setup: module load cuda
-  |     ^^^^^
-  |
-  = help: run it in the command: `[bash, -c, "… && exec agent"]`
-
-error[not-yet]: `ports` of agent `a` is not acted on yet, and the job would not run as written
- --> job.yaml:7:5
-  |
-7 |     ports: {grpc: auto}
-  |     ^^^^^
-  |
-  = help: use `config: {port: …}`
-
-error[not-yet]: `env_file` of agent `a` is not acted on yet, and the job would not run as written
- --> job.yaml:8:5
-  |
-8 |     env_file: [.env]
-  |     ^^^^^^^^
-  |
-  = help: export the variables in the shell and pass them with -x
-
-error[not-yet]: `placement` of agent `a` is not acted on yet, and the job would not run as written
- --> job.yaml:9:5
-  |
-9 |     placement: {host: gpu-1}
-  |     ^^^^^^^^^
-  |
-  = help: use `deployment: {target: remote, host: …}`
-
-error[not-yet]: `limits` of agent `a` is not acted on yet, and the job would not run as written
+warning[not-yet]: `limits` of agent `a` is accepted but not acted on yet
   --> job.yaml:10:5
    |
 10 |     limits: {memory: 4G}
    |     ^^^^^^
-   |
-   = help: set them in the command, by `prlimit` or `ulimit`
 
-error[not-yet]: `depends_on: completed` of agent `a` is not acted on yet, and the job would not run as written
+warning[not-yet]: `depends_on: completed` of agent `a` is accepted but not acted on yet
   --> job.yaml:11:21
    |
-11 |     depends_on: {b: completed}
+11 |     depends_on: {d: completed}
    |                     ^^^^^^^^^
-   |
-   = help: use `ready`, or two jobs
 
-error[not-yet]: `readiness.type: log` of agent `a` is not acted on yet, and the job would not run as written
+warning[not-yet]: `readiness.type: log` of agent `a` is accepted but not acted on yet
   --> job.yaml:12:5
    |
 12 |     readiness: {type: log, pattern: x}
    |     ^^^^^^^^^
-   |
-   = help: use `tcp`, `http` or `exec`
 
-error[not-yet]: `external` of agent `b` is not acted on yet, and the job would not run as written
-  --> job.yaml:13:13
+warning[not-yet]: `mounts` of agent `a` is accepted but not acted on yet
+  --> job.yaml:13:5
    |
-13 |   - {id: b, external: "http://x"}
-   |             ^^^^^^^^
-   |
-   = help: start it as an agent, or leave it out of the job
+13 |     mounts: [x]
+   |     ^^^^^^
 
-error[not-yet]: `deployment.target: container` of agent `c` is not acted on yet, and the job would not run as written
-  --> job.yaml:14:27
+warning[not-yet]: `on_host_lost` of agent `a` is accepted but not acted on yet
+  --> job.yaml:14:5
    |
-14 |   - {id: c, command: [x], deployment: {target: container, image: y}}
+14 |     on_host_lost: reschedule
+   |     ^^^^^^^^^^^^
+
+warning[not-yet]: `on_peers_change` of agent `a` is accepted but not acted on yet
+  --> job.yaml:15:5
+   |
+15 |     on_peers_change: {signal: HUP}
+   |     ^^^^^^^^^^^^^^^
+
+warning[not-yet]: `deployment.target: kubernetes` of agent `k` is accepted but not acted on yet
+  --> job.yaml:18:13
+   |
+18 |   - {id: k, deployment: {target: kubernetes, image: y, namespace: z}}
+   |             ^^^^^^^^^^
+
+warning[not-yet]: `deployment.target: container` of agent `c` is accepted but not acted on yet
+  --> job.yaml:19:27
+   |
+19 |   - {id: c, command: [x], deployment: {target: container, image: y}}
    |                           ^^^^^^^^^^
-   |
-   = help: use `localhost` or `remote`
 
-error[not-yet]: `topology.type: dynamic` is not acted on yet, and the job would not run as written
-  --> job.yaml:15:1
+warning[not-yet]: `topology.type: dynamic` is accepted but not acted on yet
+  --> job.yaml:20:1
    |
-15 | topology: {type: dynamic}
+20 | topology: {type: dynamic}
    | ^^^^^^^^
-   |
-   = help: name the connections: `type: custom`
-
-error[not-yet]: `env_file` is not acted on yet, and the job would not run as written
-  --> job.yaml:16:1
-   |
-16 | env_file: [.env]
-   | ^^^^^^^^
-   |
-   = help: export the variables in the shell and pass them with -x
 "#);
 }
 
@@ -686,7 +635,7 @@ error[value]: `config.port` is 0
 5 |     config: {log-level: x, id: 3, port: 0}
   |                                         ^
   |
-  = help: for any free port write `port: auto`
+  = help: for any free port write `auto`
 
 error[value]: `A B` is no variable name
  --> job.yaml:6:19

@@ -1,6 +1,6 @@
 //! A job as it was checked: every reference is an index, every value is of its type.
 //!
-//! What a job file says and is not acted on yet has no place here; it was reported as a finding.
+//! What is not acted on yet stands here too, and was reported as a warning.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,6 +10,10 @@ use serde::{Deserialize, Serialize};
 use crate::ids::{AgentId, HostName, JobName};
 use crate::launch::{Lifecycle, Protocol, ReadinessCheck, StopPolicy};
 use crate::source::Span;
+use crate::spec::policy::{
+    Container, Kubernetes, Limits, LivenessSpec, OnHostLost, OnPeersChange, Placement, Resources,
+    RestartSpec, RetryPolicy, Secrets, SshDefaults,
+};
 
 /// An agent's place in [`JobSpec::agents`], in file order.
 #[derive(
@@ -46,6 +50,10 @@ pub struct JobSpec {
     pub execution: ExecutionSpec,
     /// `environment`, for every agent.
     pub environment: BTreeMap<String, String>,
+    /// The secrets among `environment`.
+    pub secrets: Secrets,
+    /// `env_file`, relative to the job file; later files win.
+    pub env_files: Vec<String>,
 }
 
 impl JobSpec {
@@ -84,8 +92,18 @@ pub struct AgentSpec {
     pub port: PortSpec,
     /// `config`, in file order, with `port` and `host` as written.
     pub config: Vec<(String, serde_json::Value)>,
+    /// `ports`, in file order: ports beside the main one.
+    pub ports: Vec<(String, PortSpec)>,
     /// `deployment.environment` under `environment`.
     pub environment: BTreeMap<String, String>,
+    /// The secrets among them.
+    pub secrets: Secrets,
+    /// `env_file`, relative to the job file; later files win.
+    pub env_files: Vec<String>,
+    /// `venv`: a venv or conda prefix, relative to the job file.
+    pub venv: Option<String>,
+    /// `setup`: bash code that is sourced before exec.
+    pub setup: Option<String>,
     /// `workdir`, else `deployment.workdir`; relative to the job file.
     pub workdir: Option<String>,
     /// `python`, else `deployment.python`; `python3` is no explicit path.
@@ -98,6 +116,63 @@ pub struct AgentSpec {
     pub readiness: ReadinessSpec,
     /// `depends_on`.
     pub depends_on: Vec<(AgentIx, DependsOn)>,
+    /// `placement`.
+    pub placement: Placement,
+    /// `resources`.
+    pub resources: Resources,
+    /// `limits`.
+    pub limits: Limits,
+    /// `liveness`.
+    pub liveness: LivenessSpec,
+    /// `restart`.
+    pub restart: RestartSpec,
+    /// `on_host_lost`.
+    pub on_host_lost: OnHostLost,
+    /// `on_peers_change`.
+    pub on_peers_change: OnPeersChange,
+}
+
+impl AgentSpec {
+    /// A service with every default, that runs this.
+    pub fn new(id: AgentId, run: Run) -> Self {
+        Self {
+            id,
+            span: Span::default(),
+            run,
+            replicas: None,
+            lifecycle: Lifecycle::Service,
+            protocol: Protocol::Auto,
+            port: PortSpec::None,
+            config: Vec::new(),
+            ports: Vec::new(),
+            environment: BTreeMap::new(),
+            secrets: Secrets::new(),
+            env_files: Vec::new(),
+            venv: None,
+            setup: None,
+            workdir: None,
+            python: None,
+            target: Target::Localhost,
+            stop: StopPolicy::default(),
+            readiness: ReadinessSpec::default(),
+            depends_on: Vec::new(),
+            placement: Placement::default(),
+            resources: Resources::default(),
+            limits: Limits::default(),
+            liveness: LivenessSpec::default(),
+            restart: RestartSpec::default(),
+            on_host_lost: OnHostLost::default(),
+            on_peers_change: OnPeersChange::default(),
+        }
+    }
+
+    /// The URL of a peer without a lifecycle; `None`: it is launched.
+    pub fn external(&self) -> Option<&str> {
+        match &self.run {
+            Run::External { url } => Some(url),
+            Run::Command(_) | Run::Module { .. } | Run::Image => None,
+        }
+    }
 }
 
 /// What an agent runs.
@@ -112,11 +187,13 @@ pub enum Run {
         /// `type`: names the class, for people.
         class: Option<String>,
     },
-    /// A peer without a lifecycle. Reported as "not acted on yet", never planned.
+    /// A peer without a lifecycle: it has no instances.
     External {
         /// Its URL.
         url: String,
     },
+    /// What its container image runs.
+    Image,
 }
 
 /// `replicas`.
@@ -147,6 +224,22 @@ pub enum Target {
     Localhost,
     /// Pinned to a host, which need not stand in the hostfile.
     Remote(Remote),
+    /// In a container. Not launched yet.
+    Container(Container),
+    /// In a pod. Not launched yet.
+    Kubernetes(Kubernetes),
+}
+
+impl Target {
+    /// The word in the file.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Localhost => "localhost",
+            Self::Remote(_) => "remote",
+            Self::Container(_) => "container",
+            Self::Kubernetes(_) => "kubernetes",
+        }
+    }
 }
 
 /// How a pinned host is reached.
@@ -167,6 +260,8 @@ pub struct Remote {
 pub struct ReadinessSpec {
     /// What is looked at; `None`: `auto`, by the rules of DESIGN §6.
     pub check: Option<ReadinessCheck>,
+    /// `type: log`: ready when a line of output contains this. Not looked at yet.
+    pub log: Option<String>,
     /// `deadline`; `None`: `deployment.timeout`, else 120 s.
     pub deadline: Option<Duration>,
     /// `timeout`.
@@ -175,7 +270,7 @@ pub struct ReadinessSpec {
 
 impl Default for ReadinessSpec {
     fn default() -> Self {
-        Self { check: None, deadline: None, timeout: Duration::from_secs(2) }
+        Self { check: None, log: None, deadline: None, timeout: Duration::from_secs(2) }
     }
 }
 
@@ -187,6 +282,19 @@ pub enum DependsOn {
     Started,
     /// Ready.
     Ready,
+    /// Ended with success.
+    Completed,
+}
+
+impl DependsOn {
+    /// The word in the file.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Started => "started",
+            Self::Ready => "ready",
+            Self::Completed => "completed",
+        }
+    }
 }
 
 /// `topology`.
@@ -253,7 +361,7 @@ pub struct Connection {
 }
 
 /// `deployment` of the job.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct DeploymentSpec {
     /// `strategy`.
     pub strategy: Strategy,
@@ -261,6 +369,22 @@ pub struct DeploymentSpec {
     pub timeout: Option<Duration>,
     /// `health_check`.
     pub health_check: Option<HealthCheck>,
+    /// `ssh`.
+    pub ssh: Option<SshDefaults>,
+    /// `retry_policy`.
+    pub retry_policy: Option<RetryPolicy>,
+}
+
+impl Strategy {
+    /// The word in the file.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Staged => "staged",
+            Self::Parallel => "parallel",
+            Self::Sequential => "sequential",
+            Self::TopDown => "top-down",
+        }
+    }
 }
 
 /// In which order stages start.
@@ -300,4 +424,6 @@ pub struct ExecutionSpec {
     pub ends_with: Option<AgentIx>,
     /// `auto_start`.
     pub auto_start: bool,
+    /// `input`: what the entry point is asked first.
+    pub input: Option<String>,
 }

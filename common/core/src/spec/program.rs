@@ -3,11 +3,9 @@
 use std::collections::BTreeMap;
 
 use crate::ids::{AgentId, IdError, JobName};
-use crate::launch::{Lifecycle, Protocol, StopPolicy};
-use crate::source::Span;
+use crate::launch::{Lifecycle, Protocol};
 use crate::spec::model::{
-    AgentSpec, DeploymentSpec, ExecutionSpec, JobSpec, PortSpec, ReadinessSpec, Replicas, Run,
-    Target, Topology,
+    AgentSpec, DeploymentSpec, ExecutionSpec, JobSpec, Replicas, Run, Topology,
 };
 
 /// Why a command line is no job.
@@ -48,26 +46,18 @@ impl JobSpec {
             description: None,
             tags: Vec::new(),
             agents: vec![AgentSpec {
-                id,
-                span: Span::default(),
-                run: Run::Command(argv),
                 replicas: Some(Replicas::Auto),
                 lifecycle: Lifecycle::Task,
                 protocol: Protocol::None,
-                port: PortSpec::None,
-                config: Vec::new(),
-                environment: BTreeMap::new(),
                 workdir,
-                python: None,
-                target: Target::Localhost,
-                stop: StopPolicy::default(),
-                readiness: ReadinessSpec::default(),
-                depends_on: Vec::new(),
+                ..AgentSpec::new(id, Run::Command(argv))
             }],
             topology: Topology::Absent,
             deployment: DeploymentSpec::default(),
             execution: ExecutionSpec::default(),
             environment: BTreeMap::new(),
+            secrets: BTreeMap::new(),
+            env_files: Vec::new(),
         })
     }
 }

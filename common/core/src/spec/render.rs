@@ -3,6 +3,7 @@
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 
 use crate::source::{Finding, Severity};
+use crate::spec::redact;
 
 /// Whether colours may be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,12 +16,18 @@ pub enum Style {
 
 /// All findings, in the order given, one blank line between them. `path` is shown as it is.
 pub fn render(path: &str, text: &str, findings: &[Finding], style: Style) -> String {
-    let all: Vec<String> = findings.iter().map(|f| render_one(path, text, f, style)).collect();
+    // Once for all findings.
+    let text = redact::source(text);
+    let all: Vec<String> = findings.iter().map(|f| rendered(path, &text, f, style)).collect();
     all.join("\n\n")
 }
 
-/// One finding, without a newline at the end.
+/// One finding, without a newline at the end. Values behind secret names are starred out.
 pub fn render_one(path: &str, text: &str, finding: &Finding, style: Style) -> String {
+    rendered(path, &redact::source(text), finding, style)
+}
+
+fn rendered(path: &str, text: &str, finding: &Finding, style: Style) -> String {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let level = match finding.severity {
         Severity::Error => Level::ERROR,

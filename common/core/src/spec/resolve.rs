@@ -50,7 +50,7 @@ impl AgentSpec {
     pub fn is_module(&self) -> bool {
         match self.run {
             Run::Module { .. } => true,
-            Run::Command(_) | Run::External { .. } => false,
+            Run::Command(_) | Run::External { .. } | Run::Image => false,
         }
     }
 

@@ -29,7 +29,7 @@ impl Findings {
     }
 
     /// Ends with `for agent X` where one is being read.
-    fn of_agent(&self) -> String {
+    pub(super) fn of_agent(&self) -> String {
         self.agent.as_ref().map_or_else(String::new, |id| format!(" of agent `{id}`"))
     }
 
@@ -39,19 +39,10 @@ impl Findings {
         self.push(Finding::warning(Code::NotYet, span, message).about(None, path));
     }
 
-    /// Understood, but the job would run differently from what the file says.
-    pub(super) fn not_yet(&mut self, span: Span, path: &str, help: &str) {
-        let message = format!(
-            "`{path}`{} is not acted on yet, and the job would not run as written",
-            self.of_agent()
-        );
-        self.push(Finding::error(Code::NotYet, span, message).about(None, path).help(help));
-    }
-
     /// A key that means nothing beside another one.
     pub(super) fn no_effect(&mut self, span: Span, path: &str, why: &str) {
         let message = format!("`{path}`{} has no effect {why}", self.of_agent());
-        self.push(Finding::warning(Code::Conflict, span, message).about(None, path));
+        self.push(Finding::warning(Code::NoEffect, span, message).about(None, path));
     }
 }
 
@@ -59,6 +50,8 @@ impl Findings {
 #[derive(Debug)]
 pub(super) struct Table<'a> {
     pub(super) path: String,
+    /// Its name in the table of fields.
+    pub(super) section: String,
     pub(super) span: Span,
     entries: &'a [(Key, Node)],
     asked: Vec<&'static str>,
@@ -84,7 +77,8 @@ impl<'a> Table<'a> {
                 );
             }
         }
-        Some(Self { path: path.to_owned(), span: node.span, entries, asked: Vec::new() })
+        let section = path.chars().filter(|c| !c.is_ascii_digit()).collect();
+        Some(Self { path: path.to_owned(), section, span: node.span, entries, asked: Vec::new() })
     }
 
     /// `path.key`.
@@ -115,15 +109,10 @@ impl<'a> Table<'a> {
         }
     }
 
-    /// A key that would change what runs.
-    pub(super) fn refused(&mut self, key: &'static str, help: &str, findings: &mut Findings) {
-        if let Some((found, _)) = self.get_with_key(key) {
-            findings.not_yet(found.span, &self.at(key), help);
-        }
-    }
-
     /// Every key that was not asked for is unknown. Keys beginning with `x-` are the user's own.
     pub(super) fn finish(self, findings: &mut Findings) {
+        #[cfg(test)]
+        crate::spec::fields::check(&self.section, &self.asked);
         for (key, _) in self.entries {
             if self.asked.contains(&key.text.as_str()) || key.text.starts_with("x-") {
                 continue;

@@ -8,7 +8,7 @@ use crate::spec::yaml::{Node, Value};
 use crate::topology::Wiring;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
+pub(super) enum Kind {
     HubSpoke,
     Pipeline,
     Dag,
@@ -18,7 +18,7 @@ enum Kind {
     Dynamic,
 }
 
-const KINDS: [(&str, Kind); 7] = [
+pub(super) const KINDS: [(&str, Kind); 7] = [
     ("hub-spoke", Kind::HubSpoke),
     ("pipeline", Kind::Pipeline),
     ("dag", Kind::Dag),
@@ -72,7 +72,7 @@ pub(super) fn topology(table: &mut Table<'_>, roster: &Roster, f: &mut Findings)
         Some(Kind::Mesh) => reader.mesh(),
         Some(Kind::Hierarchical) => reader.hierarchical(),
         Some(Kind::Dynamic) => {
-            f.not_yet(key.span, "topology.type: dynamic", "name the connections: `type: custom`");
+            f.not_acted_on(key.span, "topology.type: dynamic");
             Some(Topology::Dynamic)
         }
     };
@@ -216,7 +216,11 @@ impl<'a> Reader<'_, 'a> {
                     connections.push(Connection { from: *from, to: *to });
                 }
             }
+            if let Some((first, _)) = froms.iter().flatten().next() {
+                self.f.agent = Some(self.roster.id(*first).to_owned());
+            }
             table.reserved(&["type", "address", "condition"], self.f);
+            self.f.agent = None;
             table.finish(self.f);
         }
         Some(connections)

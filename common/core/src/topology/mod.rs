@@ -3,8 +3,10 @@
 //! Edges go from caller to callee and are kept between agents, not instances: a topology that
 //! names an agent means all its instances, so a hub with 100,000 spokes stays one edge.
 
+mod graph;
 mod order;
 mod wiring;
 
+pub use graph::Graph;
 pub use order::{CycleError, levels};
 pub use wiring::Wiring;

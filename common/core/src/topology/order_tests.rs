@@ -143,3 +143,59 @@ proptest::proptest! {
         }
     }
 }
+
+/// Any topology over `n` agents with some copies, and the edges that its definition says.
+fn topologies() -> impl proptest::strategy::Strategy<Value = (JobSpec, u64)> {
+    let parts = (2_u32..9, 0_u8..5, proptest::collection::vec(1_u32..4, 9), 0_u8..4);
+    parts.prop_map(|(n, kind, copies, strategy)| {
+        let strategies =
+            [Strategy::Staged, Strategy::Parallel, Strategy::Sequential, Strategy::TopDown];
+        let mut spec = job(n, &[], strategies[usize::from(strategy)]);
+        for (agent, copies) in spec.agents.iter_mut().zip(&copies) {
+            agent.replicas = Some(crate::spec::Replicas::Fixed(*copies));
+        }
+        let all: Vec<AgentIx> = spec.indices().collect();
+        let count = |ix: &AgentIx| u64::from(copies[ix.get()]);
+        let sum = |list: &[AgentIx]| list.iter().map(count).sum::<u64>();
+        let (hub, rest) = (all[0], all[1..].to_vec());
+        let stages: Vec<Vec<AgentIx>> = all.chunks(2).map(<[AgentIx]>::to_vec).collect();
+        let between: u64 = stages.windows(2).map(|w| sum(&w[0]) * sum(&w[1])).sum();
+        // A binary tree: the parent of n is (n - 1) / 2.
+        let links: Vec<Connection> =
+            rest.iter().map(|c| Connection { from: AgentIx((c.0 - 1) / 2), to: *c }).collect();
+        let tree: u64 = links.iter().map(|c| count(&c.from) * count(&c.to)).sum();
+        let total = sum(&all);
+        let (topology, edges) = match kind {
+            0 => (Topology::HubSpoke { hub, spokes: rest.clone() }, count(&hub) * sum(&rest)),
+            1 => (Topology::Pipeline { stages }, between),
+            2 => (Topology::Mesh { agents: all }, total * (total - 1)),
+            3 => (Topology::Hierarchical { root: hub, links }, tree),
+            _ => (Topology::Dynamic, 0),
+        };
+        spec.topology = topology;
+        (spec, edges)
+    })
+}
+
+proptest::proptest! {
+    #[test]
+    fn every_topology_has_the_edges_of_its_definition((spec, edges) in topologies()) {
+        use crate::plan::{Hosts, PlanOptions, plan};
+        let hosts = Hosts::List(crate::hostfile::parse("x\ny slots=90\n").unwrap());
+        let made = plan(&spec, &hosts, &PlanOptions::default()).unwrap();
+        proptest::prop_assert_eq!(made.edges(), edges);
+        let peers: u64 = made.instances.iter().map(|i| made.peers(i.rank).count() as u64).sum();
+        proptest::prop_assert_eq!(peers, edges);
+        let mut staged: Vec<_> = made.stages.iter().flatten().collect();
+        staged.sort_unstable();
+        staged.dedup();
+        proptest::prop_assert_eq!(staged.len(), made.instances.len());
+        if spec.deployment.strategy == Strategy::Staged {
+            for i in &made.instances {
+                let later = made.peers(i.rank).any(|p| made.instance(p).stage > i.stage);
+                proptest::prop_assert!(!later);
+            }
+        }
+        proptest::prop_assert_eq!(&plan(&spec, &hosts, &PlanOptions::default()).unwrap(), &made);
+    }
+}

@@ -70,7 +70,7 @@ fn provider() -> Arc<CryptoProvider> {
 }
 
 /// What noded listens with: TLS 1.3 only, a client certificate of our authority demanded.
-/// Roles are checked per call with [`peer_role`].
+/// Roles are checked per call with `peer_role`.
 pub fn server_config(dir: &TrustDir) -> Result<(Arc<ServerConfig>, TrustDomain), TlsError> {
     let authority = Authority::load(dir)?;
     let unusable = |source| TlsError::Unusable { path: dir.path().to_owned(), source };
@@ -94,7 +94,7 @@ pub fn server_config(dir: &TrustDir) -> Result<(Arc<ServerConfig>, TrustDomain),
 }
 
 /// What the head dials `host_name` with. A host that shows another name or a certificate of
-/// another authority is refused in the handshake; [`refusal`] finds out why.
+/// another authority is refused in the handshake; `refusal` finds out why.
 pub fn client_config(
     dir: &TrustDir,
     host_name: &str,

@@ -1,0 +1,164 @@
+//! `readiness` and `liveness`: what is looked at, and how often.
+
+use crate::launch::ReadinessCheck;
+use crate::source::{Code, Finding, Span};
+use crate::spec::agent::argv;
+use crate::spec::model::{PortSpec, ReadinessSpec};
+use crate::spec::policy::LivenessSpec;
+use crate::spec::table::{Findings, Table};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ProbeWord {
+    Auto,
+    Card,
+    Http,
+    Tcp,
+    Exec,
+    Alive,
+    Log,
+    None,
+}
+
+pub(super) const PROBES: [(&str, ProbeWord); 8] = [
+    ("auto", ProbeWord::Auto),
+    ("card", ProbeWord::Card),
+    ("http", ProbeWord::Http),
+    ("tcp", ProbeWord::Tcp),
+    ("exec", ProbeWord::Exec),
+    ("log", ProbeWord::Log),
+    ("alive", ProbeWord::Alive),
+    ("none", ProbeWord::Alive),
+];
+
+pub(super) const LIVENESS: [(&str, ProbeWord); 5] = [
+    ("none", ProbeWord::None),
+    ("card", ProbeWord::Card),
+    ("http", ProbeWord::Http),
+    ("tcp", ProbeWord::Tcp),
+    ("exec", ProbeWord::Exec),
+];
+
+/// Reads `readiness`; `main` tells whether there is a port to look at.
+pub(super) fn readiness(table: &mut Table<'_>, main: PortSpec, f: &mut Findings) -> ReadinessSpec {
+    let mut spec = ReadinessSpec::default();
+    let Some((key, node)) = table.get_with_key("readiness") else { return spec };
+    let Some(mut table) = Table::new(node, "readiness", f) else { return spec };
+    let word = table.word("type", &PROBES, f).unwrap_or(ProbeWord::Auto);
+    spec.deadline = table.duration("deadline", f);
+    spec.timeout = table.duration("timeout", f).unwrap_or(spec.timeout);
+    if spec.timeout.is_zero() {
+        f.error(Code::Value, key.span, "`readiness.timeout` is 0");
+    }
+    let pattern = table.text("pattern", f);
+    spec.check = look(&mut table, word, (main, key.span), f);
+    if word == ProbeWord::Log {
+        f.not_acted_on(key.span, "readiness.type: log");
+        match pattern {
+            Some(pattern) if !pattern.is_empty() => spec.log = Some(pattern),
+            Some(_) | None => {
+                let message = "`readiness: {type: log}` needs a `pattern`";
+                f.push(
+                    Finding::error(Code::Missing, key.span, message)
+                        .about(None, "readiness.pattern"),
+                );
+            }
+        }
+    } else if let Some((key, _)) = table.get_with_key("pattern") {
+        f.no_effect(key.span, "readiness.pattern", "with this `readiness.type`");
+    }
+    table.finish(f);
+    spec
+}
+
+/// Reads `liveness`, which nothing looks at yet.
+pub(super) fn liveness(table: &mut Table<'_>, main: PortSpec, f: &mut Findings) -> LivenessSpec {
+    let mut spec = LivenessSpec::default();
+    let Some((key, node)) = table.get_with_key("liveness") else { return spec };
+    let Some(mut table) = Table::new(node, "liveness", f) else { return spec };
+    let word = table.word("type", &LIVENESS, f).unwrap_or(ProbeWord::None);
+    spec.interval = table.duration("interval", f).unwrap_or(spec.interval);
+    spec.timeout = table.duration("timeout", f).unwrap_or(spec.timeout);
+    spec.failures = table.number("failures", 1, 1000, f).unwrap_or(spec.failures);
+    for (name, time) in [("interval", spec.interval), ("timeout", spec.timeout)] {
+        if time.is_zero() {
+            f.error(Code::Value, key.span, format!("`liveness.{name}` is 0"));
+        }
+    }
+    spec.check = look(&mut table, word, (main, key.span), f);
+    if word != ProbeWord::None {
+        f.not_acted_on(key.span, "liveness");
+    }
+    table.finish(f);
+    spec
+}
+
+/// The keys that both have: `port`, `path`, `status`, `command`.
+fn look(
+    table: &mut Table<'_>,
+    word: ProbeWord,
+    (main, span): (PortSpec, Span),
+    f: &mut Findings,
+) -> Option<ReadinessCheck> {
+    let section = table.path.clone();
+    let path = table.get_with_key("path");
+    let status = table.get_with_key("status");
+    let command = table.get_with_key("command");
+    let port_key = table.get_with_key("port");
+    let port = table.port("port", f);
+    let path_text = table.text("path", f);
+    if let (Some((_, node)), Some(text)) = (path, &path_text)
+        && !text.starts_with('/')
+    {
+        let message = format!("`{section}.path` is `{}`", text.escape_debug());
+        f.push(
+            Finding::error(Code::Value, node.span, message)
+                .about(None, format!("{section}.path"))
+                .help("it begins with `/`"),
+        );
+    }
+    let status_code = table.number("status", 100, 599, f).and_then(|n| u16::try_from(n).ok());
+    let by_http = word == ProbeWord::Http || (word == ProbeWord::Auto && path.is_some());
+    let check = match word {
+        _ if by_http => Some(ReadinessCheck::Http {
+            port,
+            path: path_text.unwrap_or_else(|| "/".to_owned()),
+            status: status_code,
+        }),
+        ProbeWord::Auto | ProbeWord::Http if port.is_some() => Some(ReadinessCheck::Auto { port }),
+        ProbeWord::Auto | ProbeWord::Http | ProbeWord::Log | ProbeWord::None => None,
+        ProbeWord::Card => Some(ReadinessCheck::Card { port }),
+        ProbeWord::Tcp => Some(ReadinessCheck::Tcp { port }),
+        ProbeWord::Alive => Some(ReadinessCheck::Alive),
+        ProbeWord::Exec => match command {
+            Some((_, node)) => argv(node, &format!("{section}.command"), f)
+                .map(|command| ReadinessCheck::Exec { command }),
+            None => {
+                let message = format!("`{section}: {{type: exec}}` needs a `command`");
+                f.push(Finding::error(Code::Missing, span, message));
+                None
+            }
+        },
+    };
+    let needs_port = by_http || matches!(word, ProbeWord::Card | ProbeWord::Tcp);
+    if needs_port && port_key.is_none() && main == PortSpec::None {
+        let message = format!("`{section}` looks at a port, and the agent has none");
+        f.push(
+            Finding::error(Code::Missing, span, message)
+                .help("give it `config: {port: auto}`, or the probe a `port`"),
+        );
+    }
+    let portless =
+        matches!(word, ProbeWord::Exec | ProbeWord::Alive | ProbeWord::Log | ProbeWord::None);
+    for (found, fits) in [
+        (path, by_http),
+        (status, by_http),
+        (command, word == ProbeWord::Exec),
+        (port_key, !portless),
+    ] {
+        if let Some((key, _)) = found.filter(|_| !fits) {
+            let why = format!("with this `{section}.type`");
+            f.no_effect(key.span, &format!("{section}.{}", key.text), &why);
+        }
+    }
+    check
+}

@@ -1,0 +1,170 @@
+//! `deployment` of an agent: where it is launched, with the fields that each target needs.
+
+use crate::ids::{HostName, IdError};
+use crate::plan::reserved::is_user_name;
+use crate::source::{Code, Finding, Span};
+use crate::spec::environment::{self, Environment};
+use crate::spec::model::{Remote, Target};
+use crate::spec::policy::{Container, Kubernetes};
+use crate::spec::table::{Findings, Table, scalar};
+use crate::spec::yaml::Node;
+
+/// What was read.
+pub(super) struct Deployment {
+    pub(super) target: Target,
+    pub(super) environment: Environment,
+    pub(super) workdir: Option<String>,
+    pub(super) python: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum TargetWord {
+    Localhost,
+    Remote,
+    Container,
+    Kubernetes,
+}
+
+pub(super) const TARGETS: [(&str, TargetWord); 4] = [
+    ("localhost", TargetWord::Localhost),
+    ("remote", TargetWord::Remote),
+    ("container", TargetWord::Container),
+    ("kubernetes", TargetWord::Kubernetes),
+];
+
+/// Which keys a target reads, beside those of all.
+fn reads(word: TargetWord) -> &'static [&'static str] {
+    match word {
+        TargetWord::Localhost => &[],
+        TargetWord::Remote => &["host", "user", "ssh_key", "port"],
+        TargetWord::Container => {
+            &["host", "user", "ssh_key", "port", "image", "network", "container_name"]
+        }
+        TargetWord::Kubernetes => &["image", "namespace", "service_type"],
+    }
+}
+
+const FIELDS: [&str; 9] = [
+    "host",
+    "user",
+    "ssh_key",
+    "port",
+    "image",
+    "network",
+    "container_name",
+    "namespace",
+    "service_type",
+];
+
+/// Reads the section; where it is absent or wrong, `localhost` is meant.
+pub(super) fn deployment(table: &mut Table<'_>, f: &mut Findings) -> Deployment {
+    let mut found = Deployment {
+        target: Target::Localhost,
+        environment: Environment::default(),
+        workdir: None,
+        python: None,
+    };
+    let Some((key, node)) = table.get_with_key("deployment") else { return found };
+    let Some(mut table) = Table::new(node, "deployment", f) else { return found };
+    table.section = "agents[].deployment".to_owned();
+    let word = table.word("target", &TARGETS, f);
+    let read = word.unwrap_or(TargetWord::Localhost);
+    found.workdir = table.text("workdir", f);
+    found.python = table.text("python", f);
+    if let Some(node) = table.get("environment") {
+        found.environment = environment::read(node, "deployment.environment", f);
+    }
+    for field in FIELDS {
+        if let Some((key, _)) = table.get_with_key(field)
+            && word.is_some_and(|w| !reads(w).contains(&field))
+        {
+            let name = TARGETS.iter().find(|(_, w)| *w == read).map_or("", |(name, _)| name);
+            let path = format!("deployment.{field}");
+            f.no_effect(key.span, &path, &format!("with `target: {name}`"));
+        }
+    }
+    match read {
+        TargetWord::Localhost => {}
+        TargetWord::Remote => found.target = remote(&mut table, key.span, f),
+        TargetWord::Container => {
+            f.not_acted_on(key.span, "deployment.target: container");
+            found.target = Target::Container(Container {
+                image: image(&mut table, key.span, "container", f),
+                network: table.text("network", f),
+                name: table.text("container_name", f),
+                host: table.get("host").and_then(|n| host_name(n, "deployment.host", f)),
+            });
+        }
+        TargetWord::Kubernetes => {
+            f.not_acted_on(key.span, "deployment.target: kubernetes");
+            found.target = Target::Kubernetes(Kubernetes {
+                image: image(&mut table, key.span, "kubernetes", f),
+                namespace: table.text("namespace", f),
+                service_type: table.text("service_type", f),
+            });
+        }
+    }
+    if let Some((key, _)) = table.get_with_key("password") {
+        f.push(
+            Finding::warning(
+                Code::NotYet,
+                key.span,
+                format!("`deployment.password`{} is not used", f.of_agent()),
+            )
+            .about(None, "deployment.password")
+            .help("a2arun uses your SSH keys and agent; take the password out of the file"),
+        );
+    }
+    table.finish(f);
+    found
+}
+
+fn remote(table: &mut Table<'_>, key: Span, f: &mut Findings) -> Target {
+    let host = match table.get("host") {
+        Some(node) => host_name(node, "deployment.host", f),
+        None => {
+            f.push(
+                Finding::error(Code::Missing, key, "`target: remote` needs a `host`")
+                    .about(None, "deployment.host"),
+            );
+            None
+        }
+    };
+    let user_span = table.get("user").map(|n| n.span);
+    let user = table.text("user", f).filter(|user| {
+        let fine = is_user_name(user);
+        if !fine {
+            let message = format!("`deployment.user` is `{}`, no user name", user.escape_debug());
+            f.error(Code::Value, user_span.unwrap_or_default(), message);
+        }
+        fine
+    });
+    let ssh_key = table.text("ssh_key", f);
+    let ssh_port = table.port("port", f);
+    match host {
+        Some(host) => Target::Remote(Remote { host, user, ssh_port, ssh_key }),
+        None => Target::Localhost,
+    }
+}
+
+fn image(table: &mut Table<'_>, key: Span, target: &str, f: &mut Findings) -> String {
+    let image = table.text("image", f).unwrap_or_default();
+    if image.is_empty() {
+        let message = format!("`target: {target}` needs an `image`");
+        f.push(Finding::error(Code::Missing, key, message).about(None, "deployment.image"));
+    } else if image.starts_with('-') || image.contains(|c: char| c.is_whitespace() || c == '\0') {
+        let message = format!("`deployment.image` is `{}`, no image name", image.escape_debug());
+        f.push(Finding::error(Code::Value, key, message).about(None, "deployment.image"));
+    }
+    image
+}
+
+/// A host's name, or a finding.
+pub(super) fn host_name(node: &Node, path: &str, f: &mut Findings) -> Option<HostName> {
+    let Some(text) = scalar(node) else {
+        f.wrong_type(node, path, "a host name");
+        return None;
+    };
+    let read: Result<HostName, IdError> = text.parse();
+    read.map_err(|e| f.error(Code::Value, node.span, e.to_string())).ok()
+}
