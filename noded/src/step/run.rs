@@ -78,6 +78,8 @@ struct Loop {
     ready: Option<Timestamp>,
     stopping: Option<StopCause>,
     max_rss_bytes: Option<u64>,
+    /// How the agent ended, from the process that reaped it.
+    verdict: Option<Verdict>,
     finished: Option<i32>,
 }
 
@@ -98,6 +100,7 @@ pub(super) fn run(step: Step) -> i32 {
         ready: None,
         stopping: None,
         max_rss_bytes: None,
+        verdict: None,
         finished: None,
     };
     this.fold(Event::Spawned);
@@ -154,7 +157,7 @@ impl Loop {
                 Source::Leader => self.leader_ended_at = Some(self.now()),
                 Source::Out | Source::Err => {}
                 Source::Noded => called = true,
-                Source::Verdicts => {}
+                Source::Verdicts => self.take_verdict(),
             }
         }
         // Output first: what an agent said before it ended is on disk before its end is known.
@@ -307,6 +310,20 @@ impl Loop {
         }
     }
 
+    /// Reads what the spawner has to say. One that is gone says nothing more: its descriptor would
+    /// only keep the poll from waiting.
+    fn take_verdict(&mut self) {
+        let Some(socket) = &self.step.verdicts else { return };
+        let mut buffer = [0u8; 256];
+        match seqpacket::recv(socket, &mut buffer) {
+            Ok(Received::Message(len, _)) => {
+                self.verdict = serde_json::from_slice(&buffer[..len]).ok();
+            }
+            Ok(Received::WouldBlock) => {}
+            Ok(Received::End) | Err(_) => self.step.verdicts = None,
+        }
+    }
+
     fn tree_gone(&mut self) {
         if let State::Stopping(stopping) = &self.state
             && stopping.tree == Tree::Alive
@@ -323,8 +340,10 @@ impl Loop {
         if self.step.leader.reaped {
             return;
         }
-        let verdict = self.step.verdicts.as_ref().and_then(|socket| read_verdict(socket.as_fd()));
-        let status = verdict
+        self.take_verdict();
+        let status = self
+            .verdict
+            .as_ref()
             .map(|v| v.status)
             .or_else(|| self.step.leader.pidfd.as_ref().and_then(pidfd::exit_status))
             .or_else(|| (self.now() >= ended + VERDICT_LIMIT).then_some(WaitStatus::Unknown));
