@@ -1,30 +1,24 @@
 //! The supervisor's loop: take an input, fold it, flush what came of it.
 
 use std::collections::{BTreeMap, HashMap};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 
 use a2arun_core::ids::{Generation, Rank, RunId};
-use a2arun_core::launch::{ReadinessCheck, RunIdentity};
+use a2arun_core::launch::RunIdentity;
 use a2arun_core::machine::lease;
-use a2arun_core::outcome::{ExitReason, ExitRecord, Proof, StopCause};
+use a2arun_core::outcome::StopCause;
 use jiff::Timestamp;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
-use tracing::Instrument;
 
-use super::instance::{Instance, Process, StopOrder};
-use super::links::{CalledStep, SpawnerLink, serve_spawner, start_spawner};
+use super::instance::Instance;
+use super::links::SpawnerLink;
 use super::views::{InstanceView, RunView, Views};
-use super::{
-    EventKind, INBOX_DEPTH, Input, InstanceEvent, Level, NoticeKind, Output, Phase, ProbeReport,
-    RunReport, Settings,
-};
-use crate::ledger::{InstanceDir, Ledger, LogFile};
-use crate::msg::{InstanceKey, SpawnerCommand, SpawnerMessage, StepCommand, StepMessage};
-use crate::os::pidfd;
+use super::{EventKind, INBOX_DEPTH, Input, InstanceEvent, Output, RunReport, Settings};
+use crate::ledger::Ledger;
+use crate::msg::{InstanceKey, StepCommand};
 use crate::ports::Reservations;
-use crate::probe;
 
 /// So many inputs are folded before what came of them is sent.
 const TURN_MAX: usize = 256;
@@ -150,7 +144,7 @@ pub struct Supervisor {
     pub(super) next_link: u64,
     pub(super) clock: Instant,
     pub(super) views: Views,
-    output_event: OwnedFd,
+    pub(super) output_event: OwnedFd,
     idle_since: Option<Instant>,
     /// Runs that have ended since old ones were removed last.
     pub(super) unpruned: usize,
@@ -374,318 +368,6 @@ impl Supervisor {
                 instances: run.instances.values().map(Instance::report).collect(),
             })
             .collect()
-    }
-
-    fn step_said(
-        &mut self,
-        run: &mut Run,
-        rank: Rank,
-        message: StepMessage,
-        mut fds: Vec<OwnedFd>,
-    ) {
-        let Some(instance) = run.instances.get_mut(&rank).filter(|i| i.is_live()) else { return };
-        match message {
-            StepMessage::Hello(_) => tracing::warn!(%rank, "a second hello from a step"),
-            StepMessage::Spawned(spawned) => {
-                instance.stillborn = 0;
-                instance.incarnation = spawned.incarnation;
-                let known = instance.process.is_some();
-                let mut fds = std::mem::take(&mut fds).into_iter();
-                let pidfd = fds.next();
-                if let Some(readers) = fds.next().zip(fds.next()) {
-                    instance.guard = Some(readers);
-                }
-                instance.process =
-                    Some(Process { pid: spawned.pid, pidfd, started: spawned.at, running: false });
-                if spawned.adopted {
-                    if !known {
-                        // Spawned by a step that died before it could say so.
-                        run.event(rank, EventKind::Spawned(spawned.pid));
-                    }
-                    self.note_adoption(run, rank);
-                }
-            }
-            StepMessage::Running => self.running(run, rank),
-            StepMessage::Stopping(cause) => {
-                instance.phase = Phase::Stopping;
-                if let Some(order) = &mut instance.stop {
-                    order.heard = true;
-                }
-                run.event(rank, EventKind::Stopping(cause));
-            }
-            StepMessage::Exited(exit) => self.exited(run, rank, exit),
-            StepMessage::FirstOutput { stderr } => {
-                if let Some(view) = run.views.iter_mut().find(|v| v.rank == rank) {
-                    view.has_output[usize::from(stderr)] = true;
-                    run.views_changed = true;
-                }
-            }
-            StepMessage::DiskFull(why) => {
-                tracing::warn!(run = %run.identity.run, %rank, why, "output is being dropped");
-                let text = format!("its output is being dropped: {why}");
-                run.event(rank, EventKind::Notice(NoticeKind::DiskFull, text));
-            }
-        }
-    }
-
-    fn running(&mut self, run: &mut Run, rank: Rank) {
-        let Some(instance) = run.instances.get_mut(&rank) else { return };
-        let Some(process) = &mut instance.process else { return };
-        let first = instance.adoptions == 0 && !process.running;
-        process.running = true;
-        let pid = process.pid;
-        instance.writers = None;
-        // How to spawn it is not needed any more; its environment may hold secrets.
-        instance.launch = None;
-        if first {
-            run.event(rank, EventKind::Spawned(pid));
-        }
-        let Some(instance) = run.instances.get_mut(&rank) else { return };
-        if instance.ready.is_some() || instance.stop.is_some() {
-            return;
-        }
-        if instance.readiness.check == ReadinessCheck::Alive {
-            self.ready(run, rank, Level::Exec);
-        } else {
-            self.start_probe(run, rank);
-        }
-    }
-
-    fn ready(&mut self, run: &mut Run, rank: Rank, level: Level) {
-        let Some(instance) = run.instances.get_mut(&rank) else { return };
-        if instance.phase != Phase::Starting {
-            return;
-        }
-        let now = Timestamp::now();
-        let started = instance.process.as_ref().map_or(now, |p| p.started);
-        let after = std::time::Duration::try_from(now.duration_since(started)).unwrap_or_default();
-        instance.ready = Some(now);
-        instance.level = Some(level);
-        instance.phase = Phase::Ready;
-        if let Some(link) = &instance.link
-            && instance.readiness.check != ReadinessCheck::Alive
-        {
-            link.send(&StepCommand::Ready, &[]);
-        }
-        run.event(rank, EventKind::Ready(level, after));
-    }
-
-    /// Watches an instance until it is ready.
-    pub(super) fn start_probe(&mut self, run: &mut Run, rank: Rank) {
-        let Some(instance) = run.instances.get_mut(&rank) else { return };
-        let Some(process) = &instance.process else { return };
-        if instance.probe.as_ref().is_some_and(|p| !p.is_finished()) {
-            return;
-        }
-        let target = probe::Target {
-            key: instance.key.clone(),
-            incarnation: instance.incarnation,
-            readiness: instance.readiness.clone(),
-            port: instance.port,
-            address: instance.address.clone(),
-            pid: process.pid,
-            started: process.started,
-        };
-        let span = tracing::debug_span!("probe", run = %instance.key.run, %rank);
-        let watch = probe::watch(target, self.inbox.clone()).instrument(span);
-        instance.probe = Some(self.probes.spawn(watch));
-    }
-
-    fn probed(&mut self, run: &mut Run, rank: Rank, report: ProbeReport) {
-        match report {
-            ProbeReport::Passed(level) => self.ready(run, rank, level),
-            ProbeReport::Deadline(last) => {
-                if let Some(instance) = run.instances.get_mut(&rank) {
-                    instance.last_probe = Some(last);
-                }
-                self.stop(run, &[rank], None, StopCause::StartTimeout);
-            }
-            ProbeReport::Notice(kind, text) => {
-                if let Some(instance) = run.instances.get_mut(&rank) {
-                    instance.last_probe = Some(text.clone());
-                }
-                run.event(rank, EventKind::Notice(kind, text));
-            }
-        }
-    }
-
-    /// An instance is over.
-    pub(super) fn exited(&mut self, run: &mut Run, rank: Rank, mut exit: ExitRecord) {
-        let Some(instance) = run.instances.get_mut(&rank).filter(|i| i.is_live()) else { return };
-        if exit.reason == ExitReason::StartTimeout && exit.detail.is_none() {
-            exit.detail = instance.last_probe.clone();
-        }
-        let incarnation = instance.incarnation;
-        if exit.proof == Proof::Weak && exit.stdout_bytes == 0 && exit.stderr_bytes == 0 {
-            // Nobody counted: what is on disk is what there is to read.
-            let path = self.ledger.instance_dir(&run.identity.run, rank);
-            if let Ok(dir) = InstanceDir::open(&path) {
-                exit.stdout_bytes = dir.log_size(LogFile::Out, incarnation.0);
-                exit.stderr_bytes = dir.log_size(LogFile::Err, incarnation.0);
-            }
-        }
-        let ended = Some((exit.stdout_bytes, exit.stderr_bytes));
-        instance.close(exit.clone());
-        let key = instance.key.clone();
-        if instance.guarded_abroad
-            && let Some(spawner) = &self.spawner
-        {
-            spawner.send(SpawnerCommand::Forget(key.clone()), vec![]);
-        }
-        drop(self.ports.take(&key));
-        let has_output = [exit.stdout_bytes > 0, exit.stderr_bytes > 0];
-        let view = InstanceView { rank, incarnation, has_output, ended };
-        match run.views.iter_mut().find(|v| v.rank == rank) {
-            Some(known) => *known = view,
-            None => run.views.push(view),
-        }
-        run.views_changed = true;
-        run.event(rank, EventKind::Exited(Box::new(exit)));
-    }
-
-    fn step_called(&mut self, called: CalledStep) {
-        let CalledStep { link, hello, fds } = called;
-        let key = hello.key.clone();
-        if !self.runs.contains_key(&key.run) {
-            self.adopt_nameless(&key.run);
-            self.lease_event(&key.run, lease::Event::Recovered);
-        }
-        let event = self.output_event.try_clone();
-        self.with_run(&key.run, |this, run| {
-            if !run.instances.contains_key(&key.rank) {
-                this.recover_instance(run, key.rank);
-            }
-            let Some(instance) = run.instances.get_mut(&key.rank).filter(|i| i.is_live()) else {
-                return;
-            };
-            let mut fds = fds.into_iter();
-            instance.incarnation = hello.spawned.incarnation;
-            instance.process = Some(Process {
-                pid: hello.spawned.pid,
-                pidfd: fds.next(),
-                started: hello.spawned.at,
-                running: true,
-            });
-            instance.guard = fds.next().zip(fds.next());
-            instance.step = pidfd::open(hello.step_pid).ok();
-            instance.replace_at = None;
-            instance.stdin = if hello.stdin { fds.next() } else { None };
-            instance.stillborn = 0;
-            instance.launch = None;
-            if let Ok(event) = &event {
-                link.send(&StepCommand::Welcome, &[event.as_fd()]);
-            }
-            instance.link = Some(link);
-            if let Some(ready) = hello.ready {
-                instance.ready = Some(ready);
-                if instance.phase == Phase::Starting {
-                    instance.phase = Phase::Ready;
-                }
-            }
-            if let Some(cause) = hello.stopping {
-                instance.phase = Phase::Stopping;
-                let kill_at = Instant::now() + instance.grace;
-                let order = instance.stop.get_or_insert(StopOrder::new(cause, kill_at));
-                order.heard = true;
-                run.event(key.rank, EventKind::Stopping(cause));
-            }
-            this.guard_with_spawner(run, key.rank);
-            this.brief_step(run, key.rank);
-            this.running_again(run, key.rank);
-            let late = run.stop_all.or(run.released.then_some(StopCause::Job));
-            if let Some(cause) = late
-                && hello.stopping.is_none()
-            {
-                this.stop(run, &[key.rank], None, cause);
-            }
-        });
-    }
-
-    /// Goes on waiting for an instance that was not ready when an earlier noded died.
-    fn running_again(&mut self, run: &mut Run, rank: Rank) {
-        let Some(instance) = run.instances.get(&rank) else { return };
-        if instance.phase != Phase::Starting || instance.stop.is_some() {
-            return;
-        }
-        if instance.readiness.check == ReadinessCheck::Alive {
-            self.ready(run, rank, Level::Exec);
-        } else {
-            self.start_probe(run, rank);
-        }
-    }
-
-    /// Gives the spawner the reading ends of an instance whose step it did not start.
-    fn guard_with_spawner(&self, run: &mut Run, rank: Rank) {
-        let Some(instance) = run.instances.get_mut(&rank).filter(|i| i.is_live()) else { return };
-        let (Some(spawner), Some((out, err))) = (&self.spawner, &instance.guard) else { return };
-        if let (Ok(out), Ok(err)) = (out.try_clone(), err.try_clone()) {
-            spawner.send(SpawnerCommand::Guard(instance.key.clone()), vec![out, err]);
-            instance.guarded_abroad = true;
-        }
-    }
-
-    fn spawner_said(&mut self, message: SpawnerMessage) {
-        match message {
-            SpawnerMessage::Welcome { pid } => {
-                self.spawner_pid.send_replace(pid);
-            }
-            SpawnerMessage::Started(started) => {
-                for (key, pid) in started {
-                    // A child of the spawner that it has not reaped: the pid is the step's.
-                    let step = pidfd::open(pid).ok();
-                    let run = self.runs.get_mut(&key.run);
-                    if let Some(instance) = run.and_then(|r| r.instances.get_mut(&key.rank)) {
-                        instance.step = step.filter(|_| instance.is_live());
-                    }
-                }
-            }
-            SpawnerMessage::NotStarted { key, error } => self.with_run(&key.run, |this, run| {
-                let why = format!("cannot fork its step: {error}");
-                this.never_started(run, key.rank, &why);
-            }),
-            SpawnerMessage::StepDied { key, .. } => self.step_died(&key),
-            SpawnerMessage::Abandoned(keys) => keys.iter().for_each(|key| self.step_died(key)),
-        }
-    }
-
-    /// A step that has no connection here has died; one with a connection is seen by its end.
-    fn step_died(&mut self, key: &InstanceKey) {
-        self.with_run(&key.run, |this, run| {
-            let waits = |i: &Instance| i.link.is_none() && i.replace_at.is_none();
-            if run.instances.get(&key.rank).is_some_and(waits) {
-                this.check_awaited(run, key.rank);
-            }
-        });
-    }
-
-    fn greet_spawner(&mut self, socket: OwnedFd) -> std::io::Result<()> {
-        let link = serve_spawner(&mut self.tasks, socket, self.inbox.clone())?;
-        let hello = SpawnerCommand::Hello { restart: self.settings.restart.clone() };
-        link.send(hello, vec![self.output_event.try_clone()?]);
-        self.spawner = Some(link);
-        Ok(())
-    }
-
-    /// The spawner died: another takes its place and gets what it guarded.
-    fn spawner_lost(&mut self) {
-        self.spawner = None;
-        tracing::warn!("the spawner is gone; starting another");
-        let started = start_spawner(&self.settings).and_then(|socket| self.greet_spawner(socket));
-        if let Err(error) = started {
-            tracing::error!(%error, "cannot start a spawner");
-            self.timers.set(Instant::now() + std::time::Duration::from_secs(1), Timer::Spawner);
-            return;
-        }
-        for id in self.runs.keys().cloned().collect::<Vec<_>>() {
-            self.with_run(&id, |this, run| {
-                for rank in run.instances.keys().copied().collect::<Vec<_>>() {
-                    this.guard_with_spawner(run, rank);
-                }
-            });
-        }
-        for key in std::mem::take(&mut self.waiting_for_spawner) {
-            self.with_run(&key.run.clone(), |this, run| this.start_steps(run, &[key.rank]));
-        }
     }
 }
 

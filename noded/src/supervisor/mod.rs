@@ -14,6 +14,8 @@ mod instance;
 mod launch;
 mod links;
 mod recover;
+mod spawners;
+mod steps;
 mod stop;
 mod views;
 
