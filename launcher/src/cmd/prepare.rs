@@ -13,7 +13,7 @@ use a2arun_core::plan::{
     ResolvedPlan,
 };
 use a2arun_core::source::nearest;
-use a2arun_core::spec::{AgentIx, AgentSpec, JobSpec};
+use a2arun_core::spec::{AgentIx, AgentSpec, JobSpec, PortSpec};
 use a2arun_rt::tls::Credentials;
 use anyhow::Context as _;
 use jiff::Timestamp;
@@ -165,6 +165,11 @@ fn check_launch(
     for instance in &plan.instances {
         if instance.port == PlannedPort::Auto {
             bindings.set_port(instance.rank, PORTS.0);
+        }
+        for (at, (_, port)) in plan.agent(instance.agent).ports.iter().enumerate() {
+            if *port == PortSpec::Auto {
+                bindings.set_named_port(instance.rank, at, PORTS.0);
+            }
         }
     }
     let resolved = ResolvedPlan::new(plan.clone(), bindings).context("cannot check the launch")?;

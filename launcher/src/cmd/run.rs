@@ -21,7 +21,9 @@ use crate::output::{
     Activity, FileWriter, Files, Kept, LogFormat, Printer, Sinks, Talk, Volume, Written,
     print_json, print_line, say,
 };
-use crate::registry::{self, AgentRanks, RunFolder, RunJson, boot_id, process_start, prune};
+use crate::registry::{
+    self, AgentRanks, Journal, JournalWriter, RunFolder, RunJson, boot_id, process_start, prune,
+};
 use crate::session::serve_head;
 
 /// Questions of other shells that wait for the head.
@@ -62,9 +64,13 @@ pub(super) async fn run(args: RunArgs, context: &Context) -> anyhow::Result<u8> 
             None
         }
     };
-    let (io, kept) = make_io(&args, context, &job, sinks, files, asks);
+    let (journal, journal_writer) = open_journal(folder.as_ref().map(|(folder, _)| folder));
+    let (io, kept) = make_io(&args, context, &job, sinks, (files, journal), asks);
     let mut outcome = head::run(job, io, signals).await;
     servers.shutdown().await;
+    if let Some(Err(error)) = journal_writer.map(JournalWriter::drain) {
+        say(&format!("warning: not every event is written down: {error}"));
+    }
     finish_files(writer, args.output_dir.as_deref(), context, &mut outcome).await;
     if let Some((folder, socket)) = folder {
         let written = folder
@@ -159,7 +165,7 @@ fn make_io(
     context: &Context,
     job: &Job,
     sinks: Sinks,
-    files: Option<Files>,
+    (files, journal): (Option<Files>, Journal),
     asks: mpsc::Receiver<head::Ask>,
 ) -> (Io, Kept) {
     let volume = match (args.output.output, job.program, args.verbose) {
@@ -181,8 +187,21 @@ fn make_io(
             }
         }
     };
-    let io = Io { sinks, talk, format, files, activity: Arc::new(Activity::default()), asks };
+    let activity = Arc::new(Activity::default());
+    let io = Io { sinks, talk, format, files, activity, journal, asks };
     (io, kept)
+}
+
+/// The job is worth more than its journal.
+fn open_journal(folder: Option<&RunFolder>) -> (Journal, Option<JournalWriter>) {
+    match folder.map(|folder| Journal::start(folder.path())) {
+        Some(Ok((journal, writer))) => (journal, Some(writer)),
+        Some(Err(error)) => {
+            say(&format!("warning: no events of this run are written down: {error}"));
+            (Journal::nowhere(), None)
+        }
+        None => (Journal::nowhere(), None),
+    }
 }
 
 fn open_folder(

@@ -314,8 +314,8 @@ fn deployment(table: &mut Table<'_>, f: &mut Findings) -> DeploymentSpec {
             timeout: check.duration("timeout", f),
         };
         check.finish(f);
-        if read.enabled && (read.interval.is_some() || read.retries.is_some()) {
-            f.not_acted_on(key.span, "deployment.health_check.interval|retries");
+        if read.enabled && read.retries.is_some() {
+            f.not_acted_on(key.span, "deployment.health_check.retries");
         }
         spec.health_check = Some(read);
     }
@@ -371,11 +371,7 @@ fn execution(table: &mut Table<'_>, roster: &Roster, f: &mut Findings) -> Execut
     spec.entry_point = named("entry_point", f);
     spec.ends_with = named("ends_with", f);
     spec.auto_start = table.boolean("auto_start", f).unwrap_or(false);
-    let input = table.get_with_key("input");
     spec.input = table.text("input", f);
-    if let Some((key, _)) = input {
-        f.not_acted_on(key.span, "execution.input");
-    }
     table.reserved(&["routing", "collaboration"], f);
     table.finish(f);
     spec
