@@ -51,14 +51,15 @@ pub(super) fn read(node: &Node, n: usize, f: &mut Findings) -> Option<Draft> {
     };
     let lifecycle = table.word("lifecycle", &LIFECYCLES, f).unwrap_or(default);
     let (port, config, config_keys) = config(&mut table, f);
-    let deployment = target::deployment(&mut table, f);
+    let deployment = target::deployment(&mut table, has_run, f);
     let mut environment = deployment.environment;
     if let Some(node) = table.get("environment") {
         environment.extend(environment::read(node, "environment", f));
     }
     let ports = terms::ports(&mut table, f);
     let stop = terms::stop(&mut table, f);
-    let readiness = probe::readiness(&mut table, port, f);
+    let mut readiness = probe::readiness(&mut table, port, f);
+    probe::health_check(&mut table, port, &mut readiness, f);
     let liveness = probe::liveness(&mut table, port, f);
     let depends_on = table.get("depends_on").map(|n| dependencies(n, f)).unwrap_or_default();
     let placement = terms::placement(&mut table, f);
@@ -147,6 +148,7 @@ fn unused_of_external(table: &mut Table<'_>, f: &mut Findings) {
         "resources",
         "limits",
         "readiness",
+        "health_check",
         "liveness",
         "restart",
         "stop",

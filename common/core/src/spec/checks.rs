@@ -25,6 +25,7 @@ fn named(topology: &Topology) -> Option<Vec<AgentIx>> {
             Some(list.iter().flat_map(|c| [c.from, c.to]).collect())
         }
         Topology::Mesh { agents } => Some(agents.clone()),
+        Topology::Single(agent) => Some(vec![*agent]),
         Topology::Hierarchical { root, links } => {
             Some(std::iter::once(*root).chain(links.iter().flat_map(|c| [c.from, c.to])).collect())
         }
@@ -59,6 +60,7 @@ fn copies(spec: &JobSpec, f: &mut Findings) {
         | Topology::Dag(_)
         | Topology::Custom(_)
         | Topology::Mesh { .. }
+        | Topology::Single(_)
         | Topology::Dynamic => None,
     };
     let entry = spec.execution.entry_point.map(|e| (e, "the entry point", "execution.entry_point"));

@@ -452,11 +452,11 @@ warning[not-yet]: `deployment.ssh` is accepted but not acted on yet
 15 | deployment: {ssh: {timeout: 3}, health_check: {interval: 5}}
    |              ^^^
 
-warning[not-yet]: `deployment.health_check.interval|retries` is accepted but not acted on yet
-  --> job.yaml:15:33
+warning[not-yet]: `deployment.health_check.interval` is accepted but not acted on yet
+  --> job.yaml:15:48
    |
 15 | deployment: {ssh: {timeout: 3}, health_check: {interval: 5}}
-   |                                 ^^^^^^^^^^^^
+   |                                                ^^^^^^^^
 
 warning[not-yet]: `network` is accepted but not acted on yet
   --> job.yaml:16:1

@@ -15,16 +15,18 @@ pub(super) enum Kind {
     Custom,
     Mesh,
     Hierarchical,
+    Single,
     Dynamic,
 }
 
-pub(super) const KINDS: [(&str, Kind); 7] = [
+pub(super) const KINDS: [(&str, Kind); 8] = [
     ("hub-spoke", Kind::HubSpoke),
     ("pipeline", Kind::Pipeline),
     ("dag", Kind::Dag),
     ("custom", Kind::Custom),
     ("mesh", Kind::Mesh),
     ("hierarchical", Kind::Hierarchical),
+    ("single", Kind::Single),
     ("dynamic", Kind::Dynamic),
 ];
 
@@ -36,11 +38,13 @@ fn reads(kind: Kind) -> &'static [&'static str] {
         Kind::Dag | Kind::Custom => &["connections"],
         Kind::Mesh => &["agents"],
         Kind::Hierarchical => &["root", "levels"],
+        Kind::Single => &["entry"],
         Kind::Dynamic => &[],
     }
 }
 
-const FIELDS: [&str; 7] = ["hub", "spokes", "stages", "connections", "agents", "root", "levels"];
+const FIELDS: [&str; 8] =
+    ["hub", "spokes", "stages", "connections", "agents", "root", "levels", "entry"];
 
 /// Reads the section; where it is wrong, findings say so and it counts as absent.
 pub(super) fn topology(table: &mut Table<'_>, roster: &Roster, f: &mut Findings) -> Topology {
@@ -71,6 +75,7 @@ pub(super) fn topology(table: &mut Table<'_>, roster: &Roster, f: &mut Findings)
         Some(Kind::Custom) => reader.connections().map(Topology::Custom),
         Some(Kind::Mesh) => reader.mesh(),
         Some(Kind::Hierarchical) => reader.hierarchical(),
+        Some(Kind::Single) => reader.single(),
         Some(Kind::Dynamic) => {
             f.not_acted_on(key.span, "topology.type: dynamic");
             Some(Topology::Dynamic)
@@ -162,6 +167,15 @@ impl<'a> Reader<'_, 'a> {
             stages.push(stage.into_iter().map(|(ix, _)| ix).collect());
         }
         Some(Topology::Pipeline { stages })
+    }
+
+    /// One agent, without peers; `entry` may be left out where there is no other.
+    fn single(&mut self) -> Option<Topology> {
+        let alone = match self.roster.all()[..] {
+            [only] if self.table.get("entry").is_none() => Some(only),
+            _ => self.one("entry"),
+        };
+        alone.map(Topology::Single)
     }
 
     fn mesh(&mut self) -> Option<Topology> {
