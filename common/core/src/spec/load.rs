@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::ids::JobName;
 use crate::source::{Code, Finding, Span, nearest};
 use crate::spec::agent::{self, Draft};
+use crate::spec::fillings::{self, Places};
 use crate::spec::table::{Findings, Table};
 use crate::spec::yaml::{self, Node, Value};
 use crate::spec::{
@@ -69,6 +70,7 @@ pub fn load(
     };
     let spec = match yaml::parse(body) {
         Ok(mut root) => {
+            no_nul(&root, &mut findings);
             vars::fill(&mut root, &look_up, &mut findings.all);
             job(file_name, &root, &mut findings)
         }
@@ -83,6 +85,23 @@ pub fn load(
     match spec {
         Some(spec) if !all.iter().any(Finding::is_error) => Ok(Loaded { spec, warnings: all }),
         Some(_) | None => Err(all),
+    }
+}
+
+/// `"\0"` is good YAML; no argument, variable or path can carry it.
+fn no_nul(node: &Node, f: &mut Findings) {
+    let mut refuse = |span| {
+        let finding = Finding::error(Code::Value, span, "a text contains a NUL character");
+        f.push(finding.help("no argument, variable or path can carry it"));
+    };
+    match &node.value {
+        Value::Text(text) if text.contains('\0') => refuse(node.span),
+        Value::Null | Value::Bool(_) | Value::Number { .. } | Value::Text(_) => {}
+        Value::List(items) => items.iter().for_each(|item| no_nul(item, f)),
+        Value::Map(entries) => {
+            entries.iter().filter(|(k, _)| k.text.contains('\0')).for_each(|(k, _)| refuse(k.span));
+            entries.iter().for_each(|(_, value)| no_nul(value, f));
+        }
     }
 }
 
@@ -188,6 +207,7 @@ fn job(file_name: &str, root: &Node, f: &mut Findings) -> Option<JobSpec> {
     table.reserved(&RESERVED, f);
     table.finish(f);
 
+    let filled: Vec<Places> = drafts.iter().map(Places::of).collect();
     let agents: Vec<AgentSpec> = drafts
         .into_iter()
         .zip(depends_on)
@@ -214,7 +234,9 @@ fn job(file_name: &str, root: &Node, f: &mut Findings) -> Option<JobSpec> {
         secrets: environment.secrets(),
         env_files,
     };
-    if let Err(cycle) = levels(&spec, &Wiring::of(&spec)) {
+    let wiring = Wiring::of(&spec);
+    fillings::check(&spec, &wiring, &filled, &environment, f);
+    if let Err(cycle) = levels(&spec, &wiring) {
         let span = spec.agent(cycle.agent).span;
         f.push(
             Finding::error(Code::Cycle, span, cycle.to_string())
@@ -222,7 +244,7 @@ fn job(file_name: &str, root: &Node, f: &mut Findings) -> Option<JobSpec> {
                 .help("take one `depends_on` of the circle away"),
         );
     }
-    checks::job(&spec, f);
+    checks::job(&spec, &wiring, f);
     Some(spec)
 }
 

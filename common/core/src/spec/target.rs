@@ -70,8 +70,8 @@ pub(super) fn deployment(table: &mut Table<'_>, has_run: bool, f: &mut Findings)
     table.section = "agents[].deployment".to_owned();
     let (word, named) = target_word(&mut table, f);
     let read = word.unwrap_or(TargetWord::Localhost);
-    found.workdir = table.text("workdir", f);
-    found.python = table.text("python", f);
+    found.workdir = table.named("workdir", f);
+    found.python = table.named("python", f);
     if let Some(node) = table.get("environment") {
         found.environment = environment::read(node, "deployment.environment", f);
     }
@@ -95,8 +95,8 @@ pub(super) fn deployment(table: &mut Table<'_>, has_run: bool, f: &mut Findings)
             }
             found.target = Target::Container(Container {
                 image,
-                network: table.text("network", f),
-                name: table.text("container_name", f).or(named.map(|(name, _)| name)),
+                network: table.named("network", f),
+                name: table.named("container_name", f).or(named.map(|(name, _)| name)),
                 host: table.get("host").and_then(|n| host_name(n, "deployment.host", f)),
             });
         }
@@ -108,7 +108,7 @@ pub(super) fn deployment(table: &mut Table<'_>, has_run: bool, f: &mut Findings)
             }
             found.target = Target::Kubernetes(Kubernetes {
                 image,
-                namespace: table.text("namespace", f),
+                namespace: table.named("namespace", f),
                 service_type: table.text("service_type", f),
             });
         }
@@ -162,7 +162,7 @@ fn remote(
         }
         fine
     });
-    let ssh_key = table.text("ssh_key", f);
+    let ssh_key = table.named("ssh_key", f);
     let ssh_port = table.port("port", f);
     match host {
         Some(host) => Target::Remote(Remote { host, user, ssh_port, ssh_key }),
@@ -173,8 +173,7 @@ fn remote(
 fn image(table: &mut Table<'_>, f: &mut Findings) -> Option<String> {
     let (_, node) = table.get_with_key("image")?;
     let image = table.text("image", f)?;
-    let bad = |c: char| c.is_whitespace() || c == '\0';
-    if image.is_empty() || image.starts_with('-') || image.contains(bad) {
+    if image.is_empty() || image.starts_with('-') || image.contains(char::is_whitespace) {
         let message = format!("`deployment.image` is `{}`, no image name", image.escape_debug());
         f.push(Finding::error(Code::Value, node.span, message).about(None, "deployment.image"));
     }
