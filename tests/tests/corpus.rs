@@ -15,17 +15,71 @@ use serde_json::Value;
 const READY: Duration = Duration::from_secs(60);
 const END: Duration = Duration::from_secs(20);
 
+fn folder() -> PathBuf {
+    let folder = std::env::var_os("A2ARUN_CORPUS").map(PathBuf::from);
+    folder.unwrap_or_else(|| repository().join("../shared/corpus")).join("jobs")
+}
+
 fn corpus(name: &str) -> Option<PathBuf> {
-    let folder = match std::env::var_os("A2ARUN_CORPUS") {
-        Some(folder) => PathBuf::from(folder),
-        None => repository().join("../shared/corpus"),
-    };
-    let path = folder.join("jobs").join(name);
+    let path = folder().join(name);
     if path.exists() {
         return Some(path);
     }
-    skipped(&format!("{name}: not in {}", folder.display()));
+    skipped(&format!("{name}: not in {}", folder().display()));
     None
+}
+
+/// Agents, edges and stages of a plan.
+fn shape(plan: &Value) -> Result<(usize, usize, usize)> {
+    let list = |value: &Value| value.as_array().map_or(0, Vec::len);
+    let instances = plan["instances"].as_array().context("instances")?;
+    let edges = instances.iter().map(|i| list(&i["peers"])).sum();
+    Ok((instances.len(), edges, list(&plan["stages"])))
+}
+
+/// Each loads and plans; what of it is not acted on is a warning, and with --strict an error.
+#[test]
+fn every_file_of_the_first_users_loads_and_plans() -> Result<()> {
+    let Ok(files) = std::fs::read_dir(folder()) else {
+        skipped(&format!("no folder {}", folder().display()));
+        return Ok(());
+    };
+    let bed = Bed::new("corpus-plan")?;
+    let mut read = 0;
+    for file in files {
+        let path = file?.path();
+        if path.extension().is_none_or(|e| e != "yaml") {
+            continue;
+        }
+        read += 1;
+        bed.a2arun(["validate"]).arg(&path).run()?.expect_code(0)?;
+        let strict = bed.a2arun(["validate", "--strict"]).arg(&path).run()?;
+        ensure!(strict.stderr.contains("not acted on"), "{}", strict.describe());
+        strict.expect_code(65)?;
+        let planned = bed.a2arun(["plan", "--output", "json"]).arg(&path).run()?;
+        let plan = planned.expect_code(0)?.json()?;
+        let (agents, edges, stages) = shape(&plan)?;
+        let stem = path.file_stem().context("a name")?.to_string_lossy().into_owned();
+        let expected = match stem.as_str() {
+            "simple-weather" => (3, 2, 3),
+            "hierarchical-tree" => (10, 9, 3),
+            "collaborative-mesh" => (5, 20, 1),
+            "distributed-dag" => (6, 7, 4),
+            "large-mesh" => (11, 10, 11),
+            "pipeline" => (4, 3, 4),
+            _ => (agents, edges, stages),
+        };
+        ensure!((agents, edges, stages) == expected, "{stem}: {agents} {edges} {stages}");
+        let instances = plan["instances"].as_array().context("instances")?;
+        // Beside another host, addresses are known when it was reached.
+        let alone = instances.iter().all(|i| i["target"] == "localhost");
+        for instance in instances {
+            ensure!(instance["url"].is_string() == alone, "{stem}: {instance}");
+            ensure!(instance["ports"]["port"].is_u64(), "{stem}: {instance}");
+        }
+    }
+    ensure!(read > 0, "no file in {}", folder().display());
+    bed.finish()
 }
 
 /// Runs one with its fixed ports and asks the hub.
@@ -72,4 +126,18 @@ fn files_of_the_first_users_run_unchanged() -> Result<()> {
         run("large-mesh", &job, 11)?;
     }
     Ok(())
+}
+
+/// As those files have it for other hosts, where only the host knows whose home it is.
+#[test]
+fn a_path_at_home_is_at_home() -> Result<()> {
+    let bed = Bed::new("tilde")?;
+    let folder = bed.folder().join("home/agents/w");
+    std::fs::create_dir_all(&folder)?;
+    let text = "agents: [{id: w, command: [pwd], protocol: none, workdir: ~/agents/w}]";
+    let job = bed.job("tilde", text)?;
+    let output = bed.a2arun([&job]).run()?;
+    output.expect_code(0)?;
+    ensure!(output.stdout.contains(&folder.display().to_string()), "{}", output.describe());
+    bed.finish()
 }

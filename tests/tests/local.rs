@@ -72,7 +72,7 @@ fn the_ask_script_of_the_example_gets_an_answer() -> Result<()> {
     let mut head = bed.a2arun([examples.join("simple-weather.yaml")]).spawn()?;
     head.until_stdout("answer: maps", READY)?;
     let url = url(&bed.status("simple-weather")?, "controller[0]")?;
-    let asked = bed.program("python3").arg(examples.join("weather/ask.py"));
+    let asked = bed.program("python3").arg(examples.join("agents/ask.py"));
     let asked = asked.args([&url, "London, coming from Chicago"]).run()?;
     asked.expect_code(0)?;
     ensure!(asked.stdout.contains("London to Chicago: "), "{}", asked.describe());

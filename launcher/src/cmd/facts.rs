@@ -1,7 +1,7 @@
 //! What a job asks for that lies outside its file: files of variables, secrets, prefixes of
 //! Python. Read once, before any host is reached; no value gets into a message.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use a2arun_core::exit_code::LauncherCode;
@@ -17,7 +17,7 @@ const SECRET_BYTES_MAX: usize = 64 << 10;
 /// Reads everything that `spec` refers to; paths are relative to `base`.
 pub(super) fn read(spec: &JobSpec, base: &Path, context: &Context) -> anyhow::Result<LaunchFacts> {
     let files = |list: &[String]| -> anyhow::Result<Vec<EnvFile>> {
-        list.iter().map(|file| env_file(&base.join(file))).collect()
+        list.iter().map(|file| env_file(&at_home(&place(file, base), context))).collect()
     };
     let mut facts = LaunchFacts { job_files: files(&spec.env_files)?, ..LaunchFacts::default() };
     for agent in &spec.agents {
@@ -51,7 +51,7 @@ fn secret(source: &SecretSource, base: &Path, context: &Context) -> anyhow::Resu
             .text(name)
             .ok_or_else(|| invalid(format!("the secret `{{env: {name}}}` is not set here")))?,
         SecretSource::File(file) => {
-            let path = base.join(file);
+            let path = at_home(&place(file, base), context);
             let shown = path.display();
             std::fs::read_to_string(&path)
                 .map_err(|error| invalid(format!("cannot read the secret {shown}: {error}")))?
@@ -91,21 +91,24 @@ pub(super) fn site(
     context: &Context,
 ) -> anyhow::Result<Site> {
     let workdir = match &agent.workdir {
-        Some(dir) => base.join(dir),
+        Some(dir) => place(dir, base),
         None => context.cwd.clone(),
     };
-    let workdir: std::path::PathBuf = workdir.components().collect();
-    let venv = agent.venv.as_deref().map(|v| venv(agent, &base.join(v), local)).transpose()?;
+    let workdir: PathBuf = workdir.components().collect();
+    let venv =
+        agent.venv.as_deref().map(|v| venv(agent, &at_home(&place(v, base), context), local));
+    let venv = venv.transpose()?;
     let python = agent.python.as_deref().map(|python| {
         if python.contains('/') {
-            base.join(python).display().to_string()
+            place(python, base).display().to_string()
         } else {
             python.to_owned()
         }
     });
     let active = local.then(|| active(context)).flatten();
-    let own = local.then(|| interpreter(&workdir.join(".venv"))).flatten();
-    let uv = local && workdir.join("uv.lock").exists() && finds(context, "uv");
+    let here = at_home(&workdir, context);
+    let own = local.then(|| interpreter(&here.join(".venv"))).flatten();
+    let uv = local && here.join("uv.lock").exists() && finds(context, "uv");
     let choice = choose_python(&PythonFacts {
         venv: venv.as_ref(),
         explicit: python.as_deref(),
@@ -116,8 +119,21 @@ pub(super) fn site(
     Ok(Site { workdir: Some(workdir), python: choice.python, venv })
 }
 
+/// A path of a job file. `~/…` stays as it is: the host it is on knows its home.
+fn place(path: &str, base: &Path) -> PathBuf {
+    if path == "~" || path.starts_with("~/") { PathBuf::from(path) } else { base.join(path) }
+}
+
+/// `~/…` on this machine.
+fn at_home(path: &Path, context: &Context) -> PathBuf {
+    match (path.strip_prefix("~"), context.text("HOME")) {
+        (Ok(rest), Some(home)) => Path::new(&home).join(rest),
+        _ => path.to_owned(),
+    }
+}
+
 fn venv(agent: &AgentSpec, prefix: &Path, local: bool) -> anyhow::Result<Venv> {
-    let prefix: std::path::PathBuf = prefix.components().collect();
+    let prefix: PathBuf = prefix.components().collect();
     let conda = prefix.join("conda-meta").exists();
     let shown = prefix.display().to_string();
     if local && !conda && !prefix.join("bin").exists() {

@@ -9,10 +9,10 @@ use a2arun_core::hostfile::HostEntry;
 use a2arun_core::ids::RunId;
 use a2arun_core::machine::job::OnFailure;
 use a2arun_core::plan::{
-    Bindings, HostOrigin, Hosts, LaunchBuilder, LaunchFacts, LaunchInputs, Plan, PlannedPort,
-    ResolvedPlan,
+    Bindings, HostOrigin, Hosts, LaunchBuilder, LaunchFacts, LaunchInputs, LaunchWarning, Plan,
+    PlannedPort, ResolvedPlan,
 };
-use a2arun_core::source::nearest;
+use a2arun_core::source::{Code, Finding, nearest};
 use a2arun_core::spec::{AgentIx, AgentSpec, JobSpec, PortSpec};
 use a2arun_rt::tls::Credentials;
 use anyhow::Context as _;
@@ -40,7 +40,8 @@ pub(super) struct Prepared {
 pub(super) fn prepare(args: &RunArgs, context: &Context) -> anyhow::Result<Prepared> {
     let started = Timestamp::now();
     let program = !args.program.is_empty();
-    let JobFile { mut spec, rendered, base, .. } = match (args.words.first(), program) {
+    let JobFile { mut spec, warnings: found, rendered, base } = match (args.words.first(), program)
+    {
         (_, true) => load::program(&args.program, context)?,
         (Some(path), false) => load::job_file(Path::new(path), args.strict, context, args.output)?,
         (None, false) => return Err(Failure::new(LauncherCode::Usage, "no job file given").into()),
@@ -64,7 +65,18 @@ pub(super) fn prepare(args: &RunArgs, context: &Context) -> anyhow::Result<Prepa
     let unknown = check_launch(&spec, &plan, &run, &exports, &trace_id, (stdin, &facts))?;
     if !program {
         // On a command line `$(x)` is most often meant for the shell that is run.
-        warnings.extend(unknown);
+        let said = |w: &LaunchWarning| {
+            let agent = |f: &Finding| f.agent.as_ref().is_none_or(|agent| *agent == w.agent);
+            found
+                .iter()
+                .any(|f| f.code == Code::Variable && f.field.as_ref() == Some(&w.field) && agent(f))
+        };
+        warnings.extend(
+            unknown
+                .iter()
+                .filter(|w| !said(w))
+                .map(|w| format!("warning: agent `{}`: {}: {}", w.agent, w.field, w.message)),
+        );
     }
     let (targets, reach, trust) = targets(&plan, &hosts, args, context)?;
     let local = targets.iter().any(|t| matches!(t, Target::Local(_)));
@@ -151,7 +163,7 @@ fn check_launch(
     exports: &[(String, String)],
     trace_id: &str,
     (stdin, facts): (Option<AgentIx>, &LaunchFacts),
-) -> anyhow::Result<Vec<String>> {
+) -> anyhow::Result<Vec<LaunchWarning>> {
     let plain = exports.is_empty()
         && *facts == LaunchFacts::default()
         && spec.agents.iter().all(|a| is_plain(spec, a));
@@ -176,10 +188,7 @@ fn check_launch(
     let trace_id = Some(trace_id);
     let inputs = LaunchInputs { spec, resolved: &resolved, run, trace_id, exports, stdin, facts };
     let (_, warnings) = LaunchBuilder::new(inputs)?;
-    Ok(warnings
-        .into_iter()
-        .map(|w| format!("warning: agent `{}`: {}: {}", w.agent, w.field, w.message))
-        .collect())
+    Ok(warnings)
 }
 
 /// Nothing in it can be filled in.

@@ -36,6 +36,17 @@ pub(super) fn find(program: &str, search: Option<&str>, workdir: &Path) -> Resul
     }))
 }
 
+/// `~` and `~/…` in the home folder of the agent's own environment: the head cannot know another
+/// host's. What else begins with `~` stays.
+pub(super) fn at_home(path: &Path, home: Option<&str>) -> PathBuf {
+    match (path.strip_prefix("~"), home) {
+        (Ok(rest), Some(home)) if !home.is_empty() => {
+            Path::new(home).join(rest).components().collect()
+        }
+        _ => path.to_owned(),
+    }
+}
+
 fn check(path: &Path) -> Result<(), Unfit> {
     let shown = path.display();
     match path.metadata() {
@@ -57,6 +68,17 @@ fn check(path: &Path) -> Result<(), Unfit> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_tilde_is_the_agents_home() {
+        let at = |path: &str, home| at_home(Path::new(path), home).display().to_string();
+        assert_eq!(at("~/a/b", Some("/home/u")), "/home/u/a/b");
+        assert_eq!((at("~", Some("/h")), at("~/x", None)), ("/h".into(), "~/x".into()));
+        assert_eq!(
+            (at("~bob/x", Some("/h")), at("/~/x", Some("/h"))),
+            ("~bob/x".into(), "/~/x".into())
+        );
+    }
 
     #[test]
     fn programs_are_found_as_execvp_does_and_refused_as_a_shell_does() {

@@ -208,14 +208,18 @@ fn spawn(
         ("A2ARUN_INCARNATION", incarnation.to_string()),
     ];
     let env = environment(template, launch, &ours);
+    let home = env.get("HOME").map(String::as_str);
     let workdir = template.workdir.clone().unwrap_or_else(|| PathBuf::from("/"));
+    let workdir = program::at_home(&workdir, home);
     let argv = if launch.argv.is_empty() { &template.argv } else { &launch.argv };
     let Some(first) = argv.first() else { return Err(StartError::Nothing) };
+    let first = program::at_home(Path::new(first), home);
+    let first = first.to_string_lossy();
     if !workdir.is_dir() {
         let message = format!("working directory `{}` does not exist", workdir.display());
         return Ok(report(&dir, &mut link, failed(126, message)));
     }
-    let path = match program::find(first, env.get("PATH").map(String::as_str), &workdir) {
+    let path = match program::find(&first, env.get("PATH").map(String::as_str), &workdir) {
         Ok(path) => path,
         Err(unfit) => return Ok(report(&dir, &mut link, failed(unfit.code, unfit.message))),
     };

@@ -173,16 +173,6 @@ impl Reader<'_> {
         {
             self.hosts = base.to_vec();
         }
-        let known: std::collections::HashSet<&HostName> =
-            self.hosts.iter().map(|h| &h.name).collect();
-        for (name, span) in &self.without {
-            if !known.contains(name) {
-                let message = format!("`^{name}` takes away what is not there");
-                self.findings.push(Finding::warning(Code::UnknownName, *span, message));
-            }
-        }
-        // Only errors refuse a file.
-        self.findings.retain(Finding::is_error);
         let gone: std::collections::HashSet<HostName> =
             self.without.drain(..).map(|(name, _)| name).collect();
         self.hosts.retain(|h| !gone.contains(&h.name));

@@ -14,6 +14,8 @@ mod env;
 mod error;
 mod facts;
 mod json;
+#[cfg(feature = "spec")]
+mod known;
 mod mapping;
 mod model;
 mod names;
@@ -32,6 +34,8 @@ pub use facts::{
     EnvFile, LaunchFacts, PythonChoice, PythonFacts, PythonSource, Venv, VenvKind, choose_python,
 };
 pub use json::{InstanceJson, PeerJson, PlanJson, WarningJson};
+#[cfg(feature = "spec")]
+pub(crate) use known::KnownNames;
 pub use mapping::plan;
 pub use model::{
     Amounts, HostIx, HostOrigin, Hosts, MapBy, MapByError, Plan, PlanAgent, PlanHost, PlanInstance,

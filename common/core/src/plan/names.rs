@@ -77,6 +77,12 @@ fn ours(name: &str) -> Option<Ours> {
     OURS.iter().find(|(known, _)| *known == name).map(|(_, which)| *which)
 }
 
+/// Whether a variable is one of ours, where the agent has what it stands for.
+#[cfg(feature = "spec")]
+pub(super) fn is_ours(name: &str) -> bool {
+    ours(name).is_some()
+}
+
 impl<'a> Names<'a> {
     pub(super) fn new(inputs: LaunchInputs<'a>) -> Self {
         let (spec, resolved) = (inputs.spec, inputs.resolved);

@@ -27,6 +27,9 @@ pub(super) struct Draft {
     pub(super) spec: AgentSpec,
     pub(super) environment: Environment,
     pub(super) config_keys: Vec<(String, Span)>,
+    /// Where `command` and `readiness` stand.
+    pub(super) command: Span,
+    pub(super) readiness: Span,
     depends_on: Vec<(String, Span, DependsOn)>,
     with: Vec<(String, Span)>,
     apart: Vec<(String, Span)>,
@@ -51,19 +54,20 @@ pub(super) fn read(node: &Node, n: usize, f: &mut Findings) -> Option<Draft> {
     };
     let lifecycle = table.word("lifecycle", &LIFECYCLES, f).unwrap_or(default);
     let (port, config, config_keys) = config(&mut table, f);
-    let deployment = target::deployment(&mut table, f);
+    let deployment = target::deployment(&mut table, has_run, f);
     let mut environment = deployment.environment;
     if let Some(node) = table.get("environment") {
         environment.extend(environment::read(node, "environment", f));
     }
     let ports = terms::ports(&mut table, f);
     let stop = terms::stop(&mut table, f);
-    let readiness = probe::readiness(&mut table, port, f);
+    let mut readiness = probe::readiness(&mut table, port, f);
+    probe::health_check(&mut table, port, &mut readiness, f);
     let liveness = probe::liveness(&mut table, port, f);
     let depends_on = table.get("depends_on").map(|n| dependencies(n, f)).unwrap_or_default();
     let placement = terms::placement(&mut table, f);
-    let workdir = table.text("workdir", f).or(deployment.workdir);
-    let python = table.text("python", f).or(deployment.python).filter(|p| p != "python3");
+    let workdir = table.named("workdir", f).or(deployment.workdir);
+    let python = table.named("python", f).or(deployment.python).filter(|p| p != "python3");
     let run = run.or_else(|| image(&deployment.target, has_run));
     let draft = AgentSpec {
         span,
@@ -76,7 +80,7 @@ pub(super) fn read(node: &Node, n: usize, f: &mut Findings) -> Option<Draft> {
         environment: environment.plain(),
         secrets: environment.secrets(),
         env_files: files(&mut table, f),
-        venv: table.text("venv", f),
+        venv: table.named("venv", f),
         setup: table.text("setup", f),
         workdir,
         python,
@@ -103,11 +107,16 @@ pub(super) fn read(node: &Node, n: usize, f: &mut Findings) -> Option<Draft> {
         unused_of_external(&mut table, f);
     }
     table.reserved(&RESERVED, f);
+    let place =
+        |key: &'static str, table: &mut Table<'_>| table.get(key).map_or(span, |node| node.span);
+    let (command, readiness) = (place("command", &mut table), place("readiness", &mut table));
     table.finish(f);
     Some(Draft {
         spec: draft,
         environment,
         config_keys,
+        command,
+        readiness,
         depends_on,
         with: placement.with,
         apart: placement.apart,
@@ -147,6 +156,7 @@ fn unused_of_external(table: &mut Table<'_>, f: &mut Findings) {
         "resources",
         "limits",
         "readiness",
+        "health_check",
         "liveness",
         "restart",
         "stop",
@@ -166,7 +176,7 @@ fn unused_of_external(table: &mut Table<'_>, f: &mut Findings) {
 pub(super) fn files(table: &mut Table<'_>, f: &mut Findings) -> Vec<String> {
     let mut files = Vec::new();
     for (file, span) in table.texts("env_file", f).unwrap_or_default() {
-        if file.is_empty() || file.contains('\0') {
+        if file.is_empty() {
             f.error(Code::Value, span, "`env_file` is no path");
         } else {
             files.push(file);
@@ -278,7 +288,6 @@ pub(super) fn argv(node: &Node, path: &str, f: &mut Findings) -> Option<Vec<Stri
     let problem = match argv.first() {
         None => Some("is empty"),
         Some(first) if first.is_empty() => Some("begins with an empty word"),
-        Some(_) if argv.iter().any(|a| a.contains('\0')) => Some("contains a NUL character"),
         Some(_) => None,
     };
     match problem {
@@ -319,9 +328,8 @@ fn config(table: &mut Table<'_>, f: &mut Findings) -> Config {
         if key.text == "port" {
             config.0 = terms::port(value, "config.port", f).unwrap_or(PortSpec::None);
         }
-        let usable = !key.text.is_empty() && !key.text.contains('\0');
-        if !usable {
-            f.error(Code::Value, key.span, "a key under `config` is empty or contains NUL");
+        if key.text.is_empty() {
+            f.error(Code::Value, key.span, "a key under `config` is empty");
             continue;
         }
         config.1.push((key.text.clone(), json(value)));

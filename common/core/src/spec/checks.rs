@@ -1,16 +1,23 @@
-//! What only the whole job shows: agents in no set, copies where one is meant.
+//! What only the whole job shows: agents in no set, copies where one is meant, ports that clash
+//! wherever the job is mapped to.
+
+use std::collections::BTreeMap;
 
 use crate::source::{Code, Finding};
-use crate::spec::model::{AgentIx, JobSpec, Replicas, Topology};
+use crate::spec::model::{AgentIx, AgentSpec, JobSpec, PortSpec, Replicas, Target, Topology};
+use crate::spec::policy::PlaceHost;
 use crate::spec::table::Findings;
+use crate::topology::Wiring;
 
 /// Agents that are named when several stand in no set.
 const NAMED: usize = 8;
 
-pub(super) fn job(spec: &JobSpec, f: &mut Findings) {
+pub(super) fn job(spec: &JobSpec, wiring: &Wiring, f: &mut Findings) {
     in_no_set(spec, f);
+    below_nobody(spec, wiring, f);
     copies(spec, f);
     externals(spec, f);
+    ports(spec, f);
 }
 
 /// The agents that the topology names.
@@ -25,6 +32,7 @@ fn named(topology: &Topology) -> Option<Vec<AgentIx>> {
             Some(list.iter().flat_map(|c| [c.from, c.to]).collect())
         }
         Topology::Mesh { agents } => Some(agents.clone()),
+        Topology::Single(agent) => Some(vec![*agent]),
         Topology::Hierarchical { root, links } => {
             Some(std::iter::once(*root).chain(links.iter().flat_map(|c| [c.from, c.to])).collect())
         }
@@ -49,6 +57,30 @@ fn in_no_set(spec: &JobSpec, f: &mut Findings) {
     }
 }
 
+/// In a hierarchy, who hangs below nobody that the root reaches.
+fn below_nobody(spec: &JobSpec, wiring: &Wiring, f: &mut Findings) {
+    let Topology::Hierarchical { root, links } = &spec.topology else { return };
+    let mut reached = vec![false; spec.agents.len()];
+    let mut open = vec![*root];
+    while let Some(ix) = open.pop() {
+        if !std::mem::replace(&mut reached[ix.get()], true) {
+            open.extend(wiring.callees(ix));
+        }
+    }
+    let mut named: Vec<AgentIx> = links.iter().flat_map(|c| [c.from, c.to]).collect();
+    named.sort_unstable();
+    named.dedup();
+    for ix in named.into_iter().filter(|ix| !reached[ix.get()]).take(NAMED) {
+        let (agent, root) = (spec.agent(ix), &spec.agent(*root).id);
+        let message = format!("the root `{root}` does not reach agent `{}`", agent.id);
+        f.push(
+            Finding::warning(Code::NoSet, agent.span, message)
+                .about(Some(agent.id.as_str()), "topology.levels")
+                .help(format!("name it among the children of `{root}`, or of who is below it")),
+        );
+    }
+}
+
 /// Each of several hubs calls every spoke; a question goes to one entry point alone.
 fn copies(spec: &JobSpec, f: &mut Findings) {
     let single = match &spec.topology {
@@ -59,6 +91,7 @@ fn copies(spec: &JobSpec, f: &mut Findings) {
         | Topology::Dag(_)
         | Topology::Custom(_)
         | Topology::Mesh { .. }
+        | Topology::Single(_)
         | Topology::Dynamic => None,
     };
     let entry = spec.execution.entry_point.map(|e| (e, "the entry point", "execution.entry_point"));
@@ -114,6 +147,119 @@ fn externals(spec: &JobSpec, f: &mut Findings) {
         ));
     }
 }
+
+/// A fixed port, and those of the copies behind it.
+struct Taken {
+    first: u64,
+    last: u64,
+    agent: AgentIx,
+    field: String,
+}
+
+/// Ports that cannot be had wherever the job is mapped to: two of one agent, or of agents that are
+/// pinned to one host. The rest shows when hosts are known.
+fn ports(spec: &JobSpec, f: &mut Findings) {
+    let mut hosts: BTreeMap<&str, Vec<Taken>> = BTreeMap::new();
+    let mut found = 0;
+    for ix in spec.indices() {
+        let agent = spec.agent(ix);
+        let mut own = fixed_ports(agent, ix);
+        match pinned_to(agent) {
+            Some(host) => hosts.entry(host).or_default().append(&mut own),
+            None => {
+                // Copies may go to hosts of their own.
+                own.iter_mut().for_each(|t| t.last = t.first);
+                clashes(spec, own, None, &mut found, f);
+            }
+        }
+    }
+    for (host, taken) in hosts {
+        clashes(spec, taken, Some(host), &mut found, f);
+    }
+}
+
+fn fixed_ports(agent: &AgentSpec, ix: AgentIx) -> Vec<Taken> {
+    let copies = match agent.replicas {
+        Some(Replicas::Fixed(n)) => n,
+        Some(Replicas::Auto) | None => 1,
+    };
+    let main = std::iter::once(("config.port".to_owned(), agent.port));
+    let named = agent.ports.iter().map(|(name, port)| (format!("ports.{name}"), *port));
+    main.chain(named)
+        .filter_map(|(field, port)| match port {
+            PortSpec::None | PortSpec::Auto => None,
+            PortSpec::Fixed(base) => {
+                let first = u64::from(base);
+                let last = first + u64::from(copies) - 1;
+                Some(Taken { first, last, agent: ix, field })
+            }
+        })
+        .collect()
+}
+
+/// The one host it goes to, where the file says so.
+fn pinned_to(agent: &AgentSpec) -> Option<&str> {
+    match (&agent.target, &agent.placement.host) {
+        (Target::Remote(remote), _) => Some(remote.host.as_str()),
+        (Target::Localhost, Some(PlaceHost::Named(host))) => Some(host.as_str()),
+        (Target::Localhost, Some(PlaceHost::Head) | None)
+        | (Target::Container(_) | Target::Kubernetes(_), _) => None,
+    }
+}
+
+fn clashes(
+    spec: &JobSpec,
+    mut taken: Vec<Taken>,
+    host: Option<&str>,
+    found: &mut usize,
+    f: &mut Findings,
+) {
+    taken.sort_by_key(|t| (t.first, t.agent));
+    let mut reaches: Option<&Taken> = None;
+    for next in &taken {
+        if *found >= NAMED {
+            return;
+        }
+        let (agent, on) = (spec.agent(next.agent), host.map(|h| format!(" of host `{h}`")));
+        let on = on.unwrap_or_default();
+        let mut refuse = |finding: Finding| {
+            *found += 1;
+            f.push(finding.about(Some(agent.id.as_str()), next.field.as_str()));
+        };
+        if next.last > u64::from(u16::MAX) {
+            let message = format!("agent `{}` would get port {}{on}", agent.id, next.last);
+            refuse(
+                Finding::error(Code::PortClash, agent.span, message)
+                    .help("ports end at 65535; use a lower one, or `auto`"),
+            );
+        }
+        if let Some(before) = reaches.filter(|before| next.first <= before.last) {
+            let first = spec.agent(before.agent);
+            let port = next.first;
+            if before.agent == next.agent {
+                let message = format!(
+                    "`{}` and `{}` of agent `{}` both take port {port}{on}",
+                    before.field, next.field, agent.id
+                );
+                refuse(Finding::error(Code::PortClash, agent.span, message));
+            } else {
+                let message =
+                    format!("agents `{}` and `{}` both take port {port}{on}", first.id, agent.id);
+                refuse(
+                    Finding::error(Code::PortClash, agent.span, message)
+                        .other(first.span, "the other one"),
+                );
+            }
+        }
+        if reaches.is_none_or(|before| next.last > before.last) {
+            reaches = Some(next);
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "checks_tests.rs"]
+mod tests;
 
 #[cfg(test)]
 #[path = "corpus_tests.rs"]

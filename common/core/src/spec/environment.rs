@@ -12,7 +12,14 @@ use crate::spec::yaml::{Key, Node, Value};
 /// Variables with the place of each.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Environment {
-    variables: BTreeMap<String, (Setting, Span)>,
+    variables: BTreeMap<String, Variable>,
+}
+
+#[derive(Debug, Clone)]
+struct Variable {
+    setting: Setting,
+    key: Span,
+    value: Span,
 }
 
 #[derive(Debug, Clone)]
@@ -28,11 +35,16 @@ impl Environment {
     }
 
     pub(super) fn place(&self, name: &str) -> Option<Span> {
-        self.variables.get(name).map(|(_, span)| *span)
+        self.variables.get(name).map(|v| v.key)
+    }
+
+    /// Where its value stands.
+    pub(super) fn value_place(&self, name: &str) -> Option<Span> {
+        self.variables.get(name).map(|v| v.value)
     }
 
     pub(super) fn plain(&self) -> BTreeMap<String, String> {
-        let plain = self.variables.iter().filter_map(|(name, (setting, _))| match setting {
+        let plain = self.variables.iter().filter_map(|(name, v)| match &v.setting {
             Setting::Plain(text) => Some((name.clone(), text.clone())),
             Setting::Secret(_) => None,
         });
@@ -40,7 +52,7 @@ impl Environment {
     }
 
     pub(super) fn secrets(&self) -> Secrets {
-        let secrets = self.variables.iter().filter_map(|(name, (setting, _))| match setting {
+        let secrets = self.variables.iter().filter_map(|(name, v)| match &v.setting {
             Setting::Plain(_) => None,
             Setting::Secret(source) => Some((name.clone(), source.clone())),
         });
@@ -75,7 +87,8 @@ pub(super) fn read(node: &Node, path: &str, f: &mut Findings) -> Environment {
             continue;
         }
         if let Some(setting) = setting(key, value, &at, f) {
-            found.variables.insert(name.clone(), (setting, key.span));
+            let variable = Variable { setting, key: key.span, value: value.span };
+            found.variables.insert(name.clone(), variable);
         }
     }
     found
@@ -83,9 +96,6 @@ pub(super) fn read(node: &Node, path: &str, f: &mut Findings) -> Environment {
 
 fn setting(key: &Key, value: &Node, at: &str, f: &mut Findings) -> Option<Setting> {
     match (scalar(value), &value.value) {
-        (Some(text), _) if text.contains('\0') => {
-            f.error(Code::Value, value.span, format!("`{at}` contains a NUL character"));
-        }
         (Some(text), _) => return Some(Setting::Plain(text)),
         (None, Value::Map(_)) => return secret(value, at, f).map(Setting::Secret),
         (None, Value::Null) => {

@@ -1,7 +1,7 @@
 //! Every field of a job file, declared once: the schema and the documentation are made of this
 //! table, and every test that reads a section checks that the reader asks for exactly its keys.
 
-use crate::spec::{agent, load, probe, target, terms, topo};
+use crate::spec::{agent, load, probe, terms, topo};
 
 /// A map of the job file.
 #[derive(Debug, Clone, Copy)]
@@ -53,6 +53,10 @@ pub enum FieldKind {
     Number(u32, u32),
     /// A factor from 1 to 1000.
     Factor,
+    /// A factor, or one of some words.
+    FactorOrWords(fn() -> Vec<&'static str>),
+    /// `localhost`, `remote`, `container`, `kubernetes`, `host:NAME`, `container:NAME`.
+    Target,
     /// A port.
     Port,
     /// Seconds, or `30s`, `2m`.
@@ -167,7 +171,7 @@ with_kept!(FILE: 18 = [
     field("env_file", K::Texts, "", "files of variables for every agent, relative to the job file; later ones win"),
 ]);
 
-with_kept!(AGENT: 38 = [
+with_kept!(AGENT: 39 = [
     required("id", K::Text, "its name: letters, digits, `-`, `_`, `.`"),
     field("command", K::Command, "", "what is run; a text is split into words, without a shell"),
     field("module", K::Text, "", "run as `PYTHON -m MODULE`"),
@@ -189,6 +193,7 @@ with_kept!(AGENT: 38 = [
     field("resources", K::Map("resources"), "", "what it needs, for placing where a host's amount is known"),
     not_yet("limits", K::Map("limits"), "none", "what it may use"),
     field("readiness", K::Map("readiness"), "", "when it is ready"),
+    field("health_check", K::Map("agents[].health_check"), "", "of the original format: `readiness` by http"),
     not_yet("liveness", K::Map("liveness"), "", "when it is dead"),
     not_yet("restart", K::MapOrWords("restart", || first(&terms::RESTARTS)), "", "whether it is started again"),
     field("stop", K::Map("stop"), "", "how it is stopped"),
@@ -206,9 +211,9 @@ const JOB: [Field; 4] = [
 const TARGET: [Field; 14] = [
     field(
         "target",
-        K::Words(|| first(&target::TARGETS)),
+        K::Target,
         "localhost",
-        "`localhost`: where the job is launched; container and kubernetes are not acted on yet",
+        "`localhost`: where the job is launched; `host:NAME` is `remote` with its `host`; containers and pods are not acted on yet",
     ),
     field("host", K::Text, "", "`remote` needs it: the host"),
     field("user", K::Text, "ssh's", "SSH user"),
@@ -270,6 +275,11 @@ const READINESS: [Field; 9] = [
     field("command", K::Command, "", "exec: what has to exit with 0"),
     field("pattern", K::Text, "", "log: a regular expression that a line of output matches"),
 ];
+const AGENT_HEALTH: [Field; 3] = [
+    field("endpoint", K::Text, "/health", "the path, as `readiness.path`"),
+    field("expected_status", K::Number(100, 599), "2xx, 401, 403", "as `readiness.status`"),
+    field("method", K::Words(|| first(&probe::METHODS)), "GET", "how it is asked"),
+];
 const LIVENESS: [Field; 8] = [
     field("type", K::Words(|| first(&probe::LIVENESS)), "none", "what is looked at"),
     field("interval", K::Duration, "10s", "from look to look"),
@@ -303,7 +313,7 @@ const STOP: [Field; 2] = [
     field("signal", K::Text, "TERM", "the first signal, by name or number"),
     field("grace", K::Duration, "10s", "from the signal to KILL"),
 ];
-const TOPOLOGY: [Field; 8] = [
+const TOPOLOGY: [Field; 9] = [
     required("type", K::Words(|| first(&topo::KINDS)), "its shape"),
     field("hub", K::Agent, "", "hub-spoke: who calls"),
     field("spokes", K::Agents, "", "hub-spoke: who is called"),
@@ -312,6 +322,7 @@ const TOPOLOGY: [Field; 8] = [
     field("agents", K::Agents, "all", "mesh: everybody calls everybody"),
     field("root", K::Agent, "", "hierarchical: the top"),
     field("levels", K::Levels, "", "hierarchical: `{parent, children}`, or lists, level by level"),
+    field("entry", K::Agent, "the only agent", "single: who is asked"),
 ];
 const CONNECTION: [Field; 5] = [
     required("from", K::Agents, "the caller"),
@@ -347,10 +358,11 @@ const SSH: [Field; 4] = [
     field("user", K::Text, "", "user"),
     field("port", K::Port, "", "port"),
 ];
-const RETRY: [Field; 3] = [
+const RETRY: [Field; 4] = [
     field("max_retries", K::Number(0, 1_000_000), "", "how often"),
     field("delay", K::Duration, "", "before the first"),
-    field("backoff", K::Factor, "", "from one delay to the next"),
+    field("initial_delay", K::Duration, "", "as `delay`"),
+    field("backoff", K::FactorOrWords(|| first(&load::BACKOFFS)), "", "from one delay to the next"),
 ];
 const EXECUTION: [Field; 6] = [
     field("entry_point", K::Agent, "", "who is asked"),
@@ -373,6 +385,11 @@ pub const SECTIONS: &[Section] = &[
     Section { name: "resources", doc: "what an agent needs", fields: &RESOURCES },
     Section { name: "limits", doc: "what an agent may use", fields: &LIMITS },
     Section { name: "readiness", doc: "when an agent is ready", fields: &READINESS },
+    Section {
+        name: "agents[].health_check",
+        doc: "of the original format: when an agent is ready",
+        fields: &AGENT_HEALTH,
+    },
     Section { name: "liveness", doc: "when an agent is dead", fields: &LIVENESS },
     Section { name: "restart", doc: "whether an agent is started again", fields: &RESTART },
     Section { name: "stop", doc: "how an agent is stopped", fields: &STOP },

@@ -3,14 +3,17 @@
 //! Bounds, parse, variables, then every section; nothing stops at the first finding but what
 //! cannot be read at all.
 
+use std::time::Duration;
+
 use crate::ids::JobName;
 use crate::source::{Code, Finding, Span, nearest};
 use crate::spec::agent::{self, Draft};
+use crate::spec::fillings::{self, Places};
 use crate::spec::table::{Findings, Table};
 use crate::spec::yaml::{self, Node, Value};
 use crate::spec::{
-    AgentIx, AgentSpec, DeploymentSpec, ExecutionSpec, HealthCheck, JobSpec, RetryPolicy,
-    SshDefaults, Strategy,
+    AgentIx, AgentSpec, Backoff, DeploymentSpec, ExecutionSpec, HealthCheck, JobSpec, RetryPolicy,
+    SshDefaults, Strategy, Topology,
 };
 use crate::spec::{checks, environment, redact, terms, topo, vars};
 use crate::topology::{Wiring, levels};
@@ -23,6 +26,12 @@ pub(super) const STRATEGIES: [(&str, Strategy); 4] = [
     ("parallel", Strategy::Parallel),
     ("sequential", Strategy::Sequential),
     ("top-down", Strategy::TopDown),
+];
+
+pub(super) const BACKOFFS: [(&str, Backoff); 3] = [
+    ("exponential", Backoff::Factor(2.0)),
+    ("linear", Backoff::Linear),
+    ("fixed", Backoff::Factor(1.0)),
 ];
 
 /// A job and what its file says without effect.
@@ -61,6 +70,7 @@ pub fn load(
     };
     let spec = match yaml::parse(body) {
         Ok(mut root) => {
+            no_nul(&root, &mut findings);
             vars::fill(&mut root, &look_up, &mut findings.all);
             job(file_name, &root, &mut findings)
         }
@@ -75,6 +85,23 @@ pub fn load(
     match spec {
         Some(spec) if !all.iter().any(Finding::is_error) => Ok(Loaded { spec, warnings: all }),
         Some(_) | None => Err(all),
+    }
+}
+
+/// `"\0"` is good YAML; no argument, variable or path can carry it.
+fn no_nul(node: &Node, f: &mut Findings) {
+    let mut refuse = |span| {
+        let finding = Finding::error(Code::Value, span, "a text contains a NUL character");
+        f.push(finding.help("no argument, variable or path can carry it"));
+    };
+    match &node.value {
+        Value::Text(text) if text.contains('\0') => refuse(node.span),
+        Value::Null | Value::Bool(_) | Value::Number { .. } | Value::Text(_) => {}
+        Value::List(items) => items.iter().for_each(|item| no_nul(item, f)),
+        Value::Map(entries) => {
+            entries.iter().filter(|(k, _)| k.text.contains('\0')).for_each(|(k, _)| refuse(k.span));
+            entries.iter().for_each(|(_, value)| no_nul(value, f));
+        }
     }
 }
 
@@ -165,7 +192,10 @@ fn job(file_name: &str, root: &Node, f: &mut Findings) -> Option<JobSpec> {
     let places: Vec<_> = drafts.iter().map(|d| agent::neighbours(d, &roster, f)).collect();
     let topology = topo::topology(&mut table, &roster, f);
     let deployment = deployment(&mut table, f);
-    let execution = execution(&mut table, &roster, f);
+    let mut execution = execution(&mut table, &roster, f);
+    if let Topology::Single(agent) = topology {
+        execution.entry_point.get_or_insert(agent);
+    }
     let environment = table
         .get("environment")
         .map(|node| environment::read(node, "environment", f))
@@ -177,6 +207,7 @@ fn job(file_name: &str, root: &Node, f: &mut Findings) -> Option<JobSpec> {
     table.reserved(&RESERVED, f);
     table.finish(f);
 
+    let filled: Vec<Places> = drafts.iter().map(Places::of).collect();
     let agents: Vec<AgentSpec> = drafts
         .into_iter()
         .zip(depends_on)
@@ -203,7 +234,9 @@ fn job(file_name: &str, root: &Node, f: &mut Findings) -> Option<JobSpec> {
         secrets: environment.secrets(),
         env_files,
     };
-    if let Err(cycle) = levels(&spec, &Wiring::of(&spec)) {
+    let wiring = Wiring::of(&spec);
+    fillings::check(&spec, &wiring, &filled, &environment, f);
+    if let Err(cycle) = levels(&spec, &wiring) {
         let span = spec.agent(cycle.agent).span;
         f.push(
             Finding::error(Code::Cycle, span, cycle.to_string())
@@ -211,7 +244,7 @@ fn job(file_name: &str, root: &Node, f: &mut Findings) -> Option<JobSpec> {
                 .help("take one `depends_on` of the circle away"),
         );
     }
-    checks::job(&spec, f);
+    checks::job(&spec, &wiring, f);
     Some(spec)
 }
 
@@ -304,7 +337,7 @@ fn deployment(table: &mut Table<'_>, f: &mut Findings) -> DeploymentSpec {
     let Some(mut table) = Table::new(node, "deployment", f) else { return spec };
     spec.strategy = table.word("strategy", &STRATEGIES, f).unwrap_or_default();
     spec.timeout = table.duration("timeout", f);
-    if let Some((key, node)) = table.get_with_key("health_check")
+    if let Some(node) = table.get("health_check")
         && let Some(mut check) = Table::new(node, "deployment.health_check", f)
     {
         let read = HealthCheck {
@@ -313,10 +346,10 @@ fn deployment(table: &mut Table<'_>, f: &mut Findings) -> DeploymentSpec {
             retries: check.number("retries", 0, 1_000_000, f),
             timeout: check.duration("timeout", f),
         };
-        check.finish(f);
-        if read.enabled && read.retries.is_some() {
-            f.not_acted_on(key.span, "deployment.health_check.retries");
+        if let Some((found, _)) = check.get_with_key("retries").filter(|_| read.enabled) {
+            f.not_acted_on(found.span, &check.at("retries"));
         }
+        check.finish(f);
         spec.health_check = Some(read);
     }
     spec.ssh = ssh(&mut table, f);
@@ -345,12 +378,36 @@ fn retry_policy(table: &mut Table<'_>, f: &mut Findings) -> Option<RetryPolicy> 
     let mut table = Table::new(node, "deployment.retry_policy", f)?;
     let spec = RetryPolicy {
         max_retries: table.number("max_retries", 0, 1_000_000, f),
-        delay: table.duration("delay", f),
-        backoff: terms::factor(&mut table, "backoff", f),
+        delay: retry_delay(&mut table, f),
+        backoff: backoff(&mut table, f),
     };
     table.finish(f);
     f.not_acted_on(key.span, "deployment.retry_policy");
     Some(spec)
+}
+
+/// `initial_delay` is its other name.
+fn retry_delay(table: &mut Table<'_>, f: &mut Findings) -> Option<Duration> {
+    let (delay, initial) = (table.get_with_key("delay"), table.get_with_key("initial_delay"));
+    if let (Some((first, _)), Some((second, _))) = (delay, initial) {
+        let message = "`delay` and `initial_delay` are both given";
+        f.push(
+            Finding::error(Code::Conflict, second.span, message)
+                .other(first.span, "the other one")
+                .help("they mean the same; drop one of them"),
+        );
+    }
+    let (delay, initial) = (table.duration("delay", f), table.duration("initial_delay", f));
+    delay.or(initial)
+}
+
+/// A word of the original format, or a factor.
+fn backoff(table: &mut Table<'_>, f: &mut Findings) -> Option<Backoff> {
+    let word = table.get("backoff").and_then(super::table::scalar);
+    match word.and_then(|word| BACKOFFS.iter().find(|(known, _)| *known == word)) {
+        Some((_, backoff)) => Some(*backoff),
+        None => terms::factor(table, "backoff", f).map(Backoff::Factor),
+    }
 }
 
 fn execution(table: &mut Table<'_>, roster: &Roster, f: &mut Findings) -> ExecutionSpec {
@@ -380,3 +437,7 @@ fn execution(table: &mut Table<'_>, roster: &Roster, f: &mut Findings) -> Execut
 #[cfg(test)]
 #[path = "load_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "original_tests.rs"]
+mod original;

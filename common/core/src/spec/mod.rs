@@ -17,6 +17,8 @@ mod environment;
 #[cfg(feature = "spec")]
 mod fields;
 #[cfg(feature = "spec")]
+mod fillings;
+#[cfg(feature = "spec")]
 mod load;
 #[cfg(feature = "spec")]
 mod probe;

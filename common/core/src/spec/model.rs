@@ -331,6 +331,8 @@ pub enum Topology {
         /// `(parent, child)`.
         links: Vec<Connection>,
     },
+    /// One agent, which is the entry point where nothing else says one.
+    Single(AgentIx),
     /// Found through the registry.
     Dynamic,
 }
@@ -346,6 +348,7 @@ impl Topology {
             Self::Custom(_) => "custom",
             Self::Mesh { .. } => "mesh",
             Self::Hierarchical { .. } => "hierarchical",
+            Self::Single(_) => "single",
             Self::Dynamic => "dynamic",
         }
     }

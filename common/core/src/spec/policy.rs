@@ -199,8 +199,8 @@ pub enum OnPeersChange {
 /// `deployment: {target: container}`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Container {
-    /// `image`.
-    pub image: String,
+    /// `image`; `None`: that of a container called `name`, which is there already.
+    pub image: Option<String>,
     /// `network`.
     pub network: Option<String>,
     /// `container_name`.
@@ -212,8 +212,8 @@ pub struct Container {
 /// `deployment: {target: kubernetes}`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Kubernetes {
-    /// `image`.
-    pub image: String,
+    /// `image`; `None`: to be made of what the agent runs.
+    pub image: Option<String>,
     /// `namespace`; `None`: that of the context.
     pub namespace: Option<String>,
     /// `service_type`.
@@ -238,8 +238,17 @@ pub struct SshDefaults {
 pub struct RetryPolicy {
     /// `max_retries`.
     pub max_retries: Option<u32>,
-    /// `delay`.
+    /// `delay` or `initial_delay`.
     pub delay: Option<Duration>,
-    /// `backoff`, a factor.
-    pub backoff: Option<f64>,
+    /// `backoff`.
+    pub backoff: Option<Backoff>,
+}
+
+/// How a delay grows.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Backoff {
+    /// Each is so many times the one before: `exponential` is 2, `fixed` 1.
+    Factor(f64),
+    /// Each is longer by the first one.
+    Linear,
 }

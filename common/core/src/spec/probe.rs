@@ -38,6 +38,15 @@ pub(super) const LIVENESS: [(&str, ProbeWord); 5] = [
     ("exec", ProbeWord::Exec),
 ];
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Method {
+    Get,
+    Other,
+}
+
+pub(super) const METHODS: [(&str, Method); 3] =
+    [("GET", Method::Get), ("HEAD", Method::Other), ("POST", Method::Other)];
+
 /// Reads `readiness`; `main` tells whether there is a port to look at.
 pub(super) fn readiness(table: &mut Table<'_>, main: PortSpec, f: &mut Findings) -> ReadinessSpec {
     let mut spec = ReadinessSpec::default();
@@ -85,6 +94,59 @@ fn log_check(
     Some(ReadinessCheck::Log { pattern })
 }
 
+/// `health_check` of an agent, as the original format has it: readiness over HTTP.
+pub(super) fn health_check(
+    table: &mut Table<'_>,
+    main: PortSpec,
+    readiness: &mut ReadinessSpec,
+    f: &mut Findings,
+) {
+    let Some((key, node)) = table.get_with_key("health_check") else { return };
+    let beside = table.get("readiness").is_some();
+    let Some(mut table) = Table::new(node, "health_check", f) else { return };
+    "agents[].health_check".clone_into(&mut table.section);
+    let path = path_of(&mut table, "endpoint", f).unwrap_or_else(|| "/health".to_owned());
+    let status = table.number("expected_status", 100, 599, f);
+    let method = table.get("method").map(|n| n.span);
+    if table.word("method", &METHODS, f) == Some(Method::Other) {
+        f.not_acted_on(method.unwrap_or_default(), "health_check.method");
+    }
+    table.finish(f);
+    if beside {
+        f.no_effect(key.span, "health_check", "beside `readiness`");
+        return;
+    }
+    needs_port("health_check", main, key.span, f);
+    let status = status.and_then(|n| u16::try_from(n).ok());
+    readiness.check = Some(ReadinessCheck::Http { port: None, path, status });
+}
+
+/// A path of a URL, which begins with a slash.
+fn path_of(table: &mut Table<'_>, key: &'static str, f: &mut Findings) -> Option<String> {
+    let node = table.get(key)?;
+    let text = table.text(key, f)?;
+    if !text.starts_with('/') {
+        let at = table.at(key);
+        let message = format!("`{at}` is `{}`", text.escape_debug());
+        f.push(
+            Finding::error(Code::Value, node.span, message)
+                .about(None, at)
+                .help("it begins with `/`"),
+        );
+    }
+    Some(text)
+}
+
+fn needs_port(section: &str, main: PortSpec, span: Span, f: &mut Findings) {
+    if main == PortSpec::None {
+        let message = format!("`{section}` looks at a port, and the agent has none");
+        f.push(
+            Finding::error(Code::Missing, span, message)
+                .help("give it `config: {port: auto}`, or the probe a `port`"),
+        );
+    }
+}
+
 /// Reads `liveness`, which nothing looks at yet.
 pub(super) fn liveness(table: &mut Table<'_>, main: PortSpec, f: &mut Findings) -> LivenessSpec {
     let mut spec = LivenessSpec::default();
@@ -120,17 +182,7 @@ fn look(
     let command = table.get_with_key("command");
     let port_key = table.get_with_key("port");
     let port = table.port("port", f);
-    let path_text = table.text("path", f);
-    if let (Some((_, node)), Some(text)) = (path, &path_text)
-        && !text.starts_with('/')
-    {
-        let message = format!("`{section}.path` is `{}`", text.escape_debug());
-        f.push(
-            Finding::error(Code::Value, node.span, message)
-                .about(None, format!("{section}.path"))
-                .help("it begins with `/`"),
-        );
-    }
+    let path_text = path_of(table, "path", f);
     let status_code = table.number("status", 100, 599, f).and_then(|n| u16::try_from(n).ok());
     let by_http = word == ProbeWord::Http || (word == ProbeWord::Auto && path.is_some());
     let check = match word {
@@ -154,13 +206,9 @@ fn look(
             }
         },
     };
-    let needs_port = by_http || matches!(word, ProbeWord::Card | ProbeWord::Tcp);
-    if needs_port && port_key.is_none() && main == PortSpec::None {
-        let message = format!("`{section}` looks at a port, and the agent has none");
-        f.push(
-            Finding::error(Code::Missing, span, message)
-                .help("give it `config: {port: auto}`, or the probe a `port`"),
-        );
+    let by_port = by_http || matches!(word, ProbeWord::Card | ProbeWord::Tcp);
+    if by_port && port_key.is_none() {
+        needs_port(&section, main, span, f);
     }
     let portless =
         matches!(word, ProbeWord::Exec | ProbeWord::Alive | ProbeWord::Log | ProbeWord::None);

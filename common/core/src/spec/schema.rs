@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::spec::fields::{Field, FieldKind, SECTIONS, Section, Status};
+use crate::spec::target;
 
 /// The schema, with a definition for each section. Equal on every call.
 pub fn schema() -> Value {
@@ -101,6 +102,15 @@ fn of(kind: FieldKind) -> Value {
         }
         FieldKind::Factor => {
             or_variable(json!({ "type": "number", "minimum": 1, "maximum": 1000 }))
+        }
+        FieldKind::FactorOrWords(words) => or_variable(json!({ "anyOf": [
+            { "type": "number", "minimum": 1, "maximum": 1000 }, { "enum": words() },
+        ] })),
+        FieldKind::Target => {
+            let words: Vec<&str> = target::TARGETS.iter().map(|(word, _)| *word).collect();
+            or_variable(json!({ "anyOf": [
+                { "enum": words }, { "type": "string", "pattern": "^(host|container):." },
+            ] }))
         }
         FieldKind::Port => or_variable(port()),
         FieldKind::Words(words) => or_variable(json!({ "enum": words() })),

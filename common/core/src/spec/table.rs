@@ -147,6 +147,20 @@ impl<'a> Table<'a> {
         })
     }
 
+    /// A text that names something: not the empty one.
+    pub(super) fn named(&mut self, key: &'static str, f: &mut Findings) -> Option<String> {
+        let span = self.get(key)?.span;
+        let text = self.text(key, f)?;
+        if text.trim().is_empty() {
+            let path = self.at(key);
+            f.push(
+                Finding::error(Code::Value, span, format!("`{path}` is empty")).about(None, path),
+            );
+            return None;
+        }
+        Some(text)
+    }
+
     pub(super) fn boolean(&mut self, key: &'static str, f: &mut Findings) -> Option<bool> {
         let node = self.get(key)?;
         match &node.value {

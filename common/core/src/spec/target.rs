@@ -56,8 +56,9 @@ const FIELDS: [&str; 9] = [
     "service_type",
 ];
 
-/// Reads the section; where it is absent or wrong, `localhost` is meant.
-pub(super) fn deployment(table: &mut Table<'_>, f: &mut Findings) -> Deployment {
+/// Reads the section; where it is absent or wrong, `localhost` is meant. `has_run`: the agent says
+/// what it runs.
+pub(super) fn deployment(table: &mut Table<'_>, has_run: bool, f: &mut Findings) -> Deployment {
     let mut found = Deployment {
         target: Target::Localhost,
         environment: Environment::default(),
@@ -67,10 +68,10 @@ pub(super) fn deployment(table: &mut Table<'_>, f: &mut Findings) -> Deployment 
     let Some((key, node)) = table.get_with_key("deployment") else { return found };
     let Some(mut table) = Table::new(node, "deployment", f) else { return found };
     table.section = "agents[].deployment".to_owned();
-    let word = table.word("target", &TARGETS, f);
+    let (word, named) = target_word(&mut table, f);
     let read = word.unwrap_or(TargetWord::Localhost);
-    found.workdir = table.text("workdir", f);
-    found.python = table.text("python", f);
+    found.workdir = table.named("workdir", f);
+    found.python = table.named("python", f);
     if let Some(node) = table.get("environment") {
         found.environment = environment::read(node, "deployment.environment", f);
     }
@@ -85,21 +86,29 @@ pub(super) fn deployment(table: &mut Table<'_>, f: &mut Findings) -> Deployment 
     }
     match read {
         TargetWord::Localhost => {}
-        TargetWord::Remote => found.target = remote(&mut table, key.span, f),
+        TargetWord::Remote => found.target = remote(&mut table, named, key.span, f),
         TargetWord::Container => {
             f.not_acted_on(key.span, "deployment.target: container");
+            let image = image(&mut table, f);
+            if image.is_none() && named.is_none() {
+                needs_image(key.span, "container", f);
+            }
             found.target = Target::Container(Container {
-                image: image(&mut table, key.span, "container", f),
-                network: table.text("network", f),
-                name: table.text("container_name", f),
+                image,
+                network: table.named("network", f),
+                name: table.named("container_name", f).or(named.map(|(name, _)| name)),
                 host: table.get("host").and_then(|n| host_name(n, "deployment.host", f)),
             });
         }
         TargetWord::Kubernetes => {
             f.not_acted_on(key.span, "deployment.target: kubernetes");
+            let image = image(&mut table, f);
+            if image.is_none() && !has_run {
+                needs_image(key.span, "kubernetes", f);
+            }
             found.target = Target::Kubernetes(Kubernetes {
-                image: image(&mut table, key.span, "kubernetes", f),
-                namespace: table.text("namespace", f),
+                image,
+                namespace: table.named("namespace", f),
                 service_type: table.text("service_type", f),
             });
         }
@@ -119,10 +128,24 @@ pub(super) fn deployment(table: &mut Table<'_>, f: &mut Findings) -> Deployment 
     found
 }
 
-fn remote(table: &mut Table<'_>, key: Span, f: &mut Findings) -> Target {
-    let host = match table.get("host") {
-        Some(node) => host_name(node, "deployment.host", f),
-        None => {
+fn remote(
+    table: &mut Table<'_>,
+    named: Option<(String, Span)>,
+    key: Span,
+    f: &mut Findings,
+) -> Target {
+    let host = match (table.get("host"), named) {
+        (Some(node), named) => {
+            if let Some((_, span)) = named {
+                let message = "`target: host:NAME` and `host` both name a host";
+                f.push(
+                    Finding::error(Code::Conflict, node.span, message).other(span, "the other one"),
+                );
+            }
+            host_name(node, "deployment.host", f)
+        }
+        (None, Some((name, span))) => parsed_host(&name, span, f),
+        (None, None) => {
             f.push(
                 Finding::error(Code::Missing, key, "`target: remote` needs a `host`")
                     .about(None, "deployment.host"),
@@ -139,7 +162,7 @@ fn remote(table: &mut Table<'_>, key: Span, f: &mut Findings) -> Target {
         }
         fine
     });
-    let ssh_key = table.text("ssh_key", f);
+    let ssh_key = table.named("ssh_key", f);
     let ssh_port = table.port("port", f);
     match host {
         Some(host) => Target::Remote(Remote { host, user, ssh_port, ssh_key }),
@@ -147,16 +170,36 @@ fn remote(table: &mut Table<'_>, key: Span, f: &mut Findings) -> Target {
     }
 }
 
-fn image(table: &mut Table<'_>, key: Span, target: &str, f: &mut Findings) -> String {
-    let image = table.text("image", f).unwrap_or_default();
-    if image.is_empty() {
-        let message = format!("`target: {target}` needs an `image`");
-        f.push(Finding::error(Code::Missing, key, message).about(None, "deployment.image"));
-    } else if image.starts_with('-') || image.contains(|c: char| c.is_whitespace() || c == '\0') {
+fn image(table: &mut Table<'_>, f: &mut Findings) -> Option<String> {
+    let (_, node) = table.get_with_key("image")?;
+    let image = table.text("image", f)?;
+    if image.is_empty() || image.starts_with('-') || image.contains(char::is_whitespace) {
         let message = format!("`deployment.image` is `{}`, no image name", image.escape_debug());
-        f.push(Finding::error(Code::Value, key, message).about(None, "deployment.image"));
+        f.push(Finding::error(Code::Value, node.span, message).about(None, "deployment.image"));
     }
-    image
+    Some(image)
+}
+
+fn needs_image(key: Span, target: &str, f: &mut Findings) {
+    let message = format!("`target: {target}` needs an `image`");
+    f.push(Finding::error(Code::Missing, key, message).about(None, "deployment.image"));
+}
+
+/// `target`, with the name behind `host:` or `container:`.
+fn target_word(
+    table: &mut Table<'_>,
+    f: &mut Findings,
+) -> (Option<TargetWord>, Option<(String, Span)>) {
+    let node = table.get("target");
+    let text = node.and_then(scalar).unwrap_or_default();
+    let span = node.map_or(Span::default(), |n| n.span);
+    let forms = [("host:", TargetWord::Remote), ("container:", TargetWord::Container)];
+    for (form, word) in forms {
+        if let Some(name) = text.strip_prefix(form).map(str::trim).filter(|name| !name.is_empty()) {
+            return (Some(word), Some((name.to_owned(), span)));
+        }
+    }
+    (table.word("target", &TARGETS, f), None)
 }
 
 /// A host's name, or a finding.
@@ -165,6 +208,10 @@ pub(super) fn host_name(node: &Node, path: &str, f: &mut Findings) -> Option<Hos
         f.wrong_type(node, path, "a host name");
         return None;
     };
+    parsed_host(&text, node.span, f)
+}
+
+fn parsed_host(text: &str, span: Span, f: &mut Findings) -> Option<HostName> {
     let read: Result<HostName, IdError> = text.parse();
-    read.map_err(|e| f.error(Code::Value, node.span, e.to_string())).ok()
+    read.map_err(|e| f.error(Code::Value, span, e.to_string())).ok()
 }

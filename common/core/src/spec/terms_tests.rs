@@ -92,11 +92,14 @@ environment: {J: {secret: {env: API_KEY}}}
     assert_eq!(a.readiness.check, Some(ReadinessCheck::Log { pattern: "ready".into() }));
     assert_eq!(a.depends_on, [(AgentIx(1), DependsOn::Completed)]);
     let Target::Container(container) = &spec.agents[1].target else { panic!() };
-    assert_eq!((container.image.as_str(), container.network.as_deref()), ("img:1", Some("host")));
+    assert_eq!(
+        (container.image.as_deref(), container.network.as_deref()),
+        (Some("img:1"), Some("host"))
+    );
     assert_eq!(spec.agents[1].restart.when, Some(RestartWhen::Never));
     assert_eq!(spec.agents[2].external(), Some("https://e.example.org"));
     assert_eq!(spec.deployment.ssh.as_ref().unwrap().timeout, Some(Duration::from_secs(30)));
-    assert_eq!(spec.deployment.retry_policy.as_ref().unwrap().backoff, Some(2.0));
+    assert_eq!(spec.deployment.retry_policy.as_ref().unwrap().backoff, Some(Backoff::Factor(2.0)));
     assert_eq!(spec.execution.input.as_deref(), Some("hello"));
     let fields: Vec<&str> = loaded.warnings.iter().filter_map(|w| w.field.as_deref()).collect();
     assert_eq!(
@@ -324,10 +327,10 @@ warning[not-yet]: `deployment.target: kubernetes` of agent `d` is accepted but n
    |             ^^^^^^^^^^
 
 error[value]: `deployment.image` is `-v x`, no image name
-  --> job.yaml:15:13
+  --> job.yaml:15:53
    |
 15 |   - {id: d, deployment: {target: kubernetes, image: "-v x"}}
-   |             ^^^^^^^^^^
+   |                                                     ^^^^^^
 
 warning[not-yet]: `restart` of agent `e` is accepted but not acted on yet
   --> job.yaml:16:27

@@ -15,16 +15,18 @@ pub(super) enum Kind {
     Custom,
     Mesh,
     Hierarchical,
+    Single,
     Dynamic,
 }
 
-pub(super) const KINDS: [(&str, Kind); 7] = [
+pub(super) const KINDS: [(&str, Kind); 8] = [
     ("hub-spoke", Kind::HubSpoke),
     ("pipeline", Kind::Pipeline),
     ("dag", Kind::Dag),
     ("custom", Kind::Custom),
     ("mesh", Kind::Mesh),
     ("hierarchical", Kind::Hierarchical),
+    ("single", Kind::Single),
     ("dynamic", Kind::Dynamic),
 ];
 
@@ -36,11 +38,13 @@ fn reads(kind: Kind) -> &'static [&'static str] {
         Kind::Dag | Kind::Custom => &["connections"],
         Kind::Mesh => &["agents"],
         Kind::Hierarchical => &["root", "levels"],
+        Kind::Single => &["entry"],
         Kind::Dynamic => &[],
     }
 }
 
-const FIELDS: [&str; 7] = ["hub", "spokes", "stages", "connections", "agents", "root", "levels"];
+const FIELDS: [&str; 8] =
+    ["hub", "spokes", "stages", "connections", "agents", "root", "levels", "entry"];
 
 /// Reads the section; where it is wrong, findings say so and it counts as absent.
 pub(super) fn topology(table: &mut Table<'_>, roster: &Roster, f: &mut Findings) -> Topology {
@@ -71,6 +75,7 @@ pub(super) fn topology(table: &mut Table<'_>, roster: &Roster, f: &mut Findings)
         Some(Kind::Custom) => reader.connections().map(Topology::Custom),
         Some(Kind::Mesh) => reader.mesh(),
         Some(Kind::Hierarchical) => reader.hierarchical(),
+        Some(Kind::Single) => reader.single(),
         Some(Kind::Dynamic) => {
             f.not_acted_on(key.span, "topology.type: dynamic");
             Some(Topology::Dynamic)
@@ -127,9 +132,17 @@ impl<'a> Reader<'_, 'a> {
         found
     }
 
+    /// What is empty means nothing, which is rarely meant.
+    fn warn_empty(&mut self, node: &Node, path: &str) {
+        if node.value == Value::List(Vec::new()) {
+            self.f.no_effect(node.span, path, "as long as it is empty: nobody is named");
+        }
+    }
+
     fn hub_spoke(&mut self) -> Option<Topology> {
         let hub = self.one("hub");
         let node = self.required("spokes")?;
+        self.warn_empty(node, "topology.spokes");
         let spokes = self.many(node, "topology.spokes");
         let hub = hub?;
         if let Some((_, span)) = spokes.iter().find(|(ix, _)| *ix == hub) {
@@ -146,8 +159,16 @@ impl<'a> Reader<'_, 'a> {
             return None;
         };
         let mut seen: std::collections::HashMap<AgentIx, Span> = std::collections::HashMap::new();
+        self.warn_empty(node, "topology.stages");
         let mut stages = Vec::with_capacity(items.len());
         for item in items {
+            if matches!(&item.value, Value::List(list) if list.is_empty()) {
+                self.f.push(
+                    Finding::error(Code::Value, item.span, "a stage of `topology.stages` is empty")
+                        .about(None, "topology.stages")
+                        .help("the stages before and behind it would not call each other"),
+                );
+            }
             let stage = self.many(item, "topology.stages");
             for (ix, span) in &stage {
                 if let Some(first) = seen.insert(*ix, *span) {
@@ -164,9 +185,19 @@ impl<'a> Reader<'_, 'a> {
         Some(Topology::Pipeline { stages })
     }
 
+    /// One agent, without peers; `entry` may be left out where there is no other.
+    fn single(&mut self) -> Option<Topology> {
+        let alone = match self.roster.all()[..] {
+            [only] if self.table.get("entry").is_none() => Some(only),
+            _ => self.one("entry"),
+        };
+        alone.map(Topology::Single)
+    }
+
     fn mesh(&mut self) -> Option<Topology> {
         let agents = match self.table.get("agents") {
             Some(node) => {
+                self.warn_empty(node, "topology.agents");
                 self.many(node, "topology.agents").into_iter().map(|(ix, _)| ix).collect()
             }
             None => self.roster.all(),
@@ -176,18 +207,20 @@ impl<'a> Reader<'_, 'a> {
 
     fn dag(&mut self) -> Option<Topology> {
         let connections = self.connections()?;
-        let wiring = Wiring::from_edges(self.roster.all().len(), &connections);
-        if let Some(cycle) = wiring.cycle() {
-            let path: Vec<&str> = cycle.iter().map(|ix| self.roster.id(*ix)).collect();
-            let message = format!("a dag has no circle, and this one has: {}", path.join(" → "));
-            let span =
-                self.table.get_with_key("connections").map_or(self.table.span, |(k, _)| k.span);
-            self.f.push(
-                Finding::error(Code::Cycle, span, message)
-                    .help("where it is meant, use `type: custom`"),
-            );
-        }
+        self.no_circle(&connections, "dag", "connections");
         Some(Topology::Dag(connections))
+    }
+
+    fn no_circle(&mut self, edges: &[Connection], what: &str, key: &'static str) {
+        let wiring = Wiring::from_edges(self.roster.all().len(), edges);
+        let Some(cycle) = wiring.cycle() else { return };
+        let path: Vec<&str> = cycle.iter().map(|ix| self.roster.id(*ix)).collect();
+        let message = format!("a {what} has no circle, and this one has: {}", path.join(" → "));
+        let span = self.table.get_with_key(key).map_or(self.table.span, |(k, _)| k.span);
+        self.f.push(
+            Finding::error(Code::Cycle, span, message)
+                .help("where it is meant, use `type: custom`"),
+        );
     }
 
     fn connections(&mut self) -> Option<Vec<Connection>> {
@@ -196,6 +229,7 @@ impl<'a> Reader<'_, 'a> {
             self.f.wrong_type(node, "topology.connections", "a list of `{from, to}`");
             return None;
         };
+        self.warn_empty(node, "topology.connections");
         let mut connections = Vec::new();
         for item in items {
             let Some(mut table) = Table::new(item, "topology.connections[]", self.f) else {
@@ -239,6 +273,7 @@ impl<'a> Reader<'_, 'a> {
             );
             return None;
         };
+        self.warn_empty(node, "topology.levels");
         let mut links = Vec::new();
         let mut above: Vec<AgentIx> = root.into_iter().collect();
         for item in items {
@@ -260,6 +295,7 @@ impl<'a> Reader<'_, 'a> {
             }
             above = level;
         }
+        self.no_circle(&links, "hierarchy", "levels");
         Some(Topology::Hierarchical { root: root?, links })
     }
 

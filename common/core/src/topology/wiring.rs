@@ -14,7 +14,7 @@ impl Wiring {
         let mut edges: Vec<Connection> = Vec::new();
         let mut edge = |from, to| edges.push(Connection { from, to });
         match &spec.topology {
-            Topology::Absent | Topology::Dynamic => {}
+            Topology::Absent | Topology::Single(_) | Topology::Dynamic => {}
             Topology::HubSpoke { hub, spokes } => {
                 spokes.iter().for_each(|spoke| edge(*hub, *spoke));
             }

@@ -1,7 +1,7 @@
 """The small part of the A2A protocol that these examples need, in the standard library alone.
 
 `serve` answers the agent card, `SendMessage` (A2A 1.0) and `message/send` (A2A 0.3).
-`ask` sends a text to an agent and returns the text of its answer.
+`ask` sends a text to an agent and returns the text of its answer; `ask_all` asks several at once.
 """
 
 import json
@@ -10,10 +10,12 @@ import signal
 import socket
 import sys
 import threading
+import time
 import urllib.error
 import urllib.parse
 import urllib.request
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 CARD_PATHS = ("/.well-known/agent-card.json", "/.well-known/agent.json")
@@ -52,6 +54,50 @@ def ask(url, text, timeout=30.0):
     if "error" in reply:
         raise RuntimeError(f"{url}: {reply['error'].get('message', reply['error'])}")
     return _answer_text(reply.get("result") or {})
+
+
+def ask_all(urls, text):
+    """Asks each of them at once; the answers come in the order of the URLs."""
+    if not urls:
+        return []
+    with ThreadPoolExecutor(max_workers=min(32, len(urls))) as pool:
+        return list(pool.map(lambda url: ask(url, text), urls))
+
+
+def wait_for(urls, seconds=30):
+    """Until each of them answers: in a mesh peers start together with us."""
+    deadline = time.monotonic() + seconds
+    for url in urls:
+        while True:
+            try:
+                card_of(url)
+                break
+            except OSError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.05)
+
+
+def first_question(url):
+    """Asks this agent what stands in FIRST_QUESTION, so that its log shows an answer."""
+    text = os.environ.get("FIRST_QUESTION")
+    if not text:
+        return
+    try:
+        for line in ask(url, text).splitlines():
+            log(f"answer: {line}")
+    except Exception as error:
+        log(f"the first question failed: {error}")
+        return
+    script = os.path.join(os.path.dirname(os.path.abspath(__file__)), "ask.py")
+    log(f"ask more: python3 {script} {url} 'TEXT'")
+
+
+def skill(name, description, example):
+    """One entry of an agent card's `skills`."""
+    ident = name.lower().replace(" ", "-")
+    parts = {"id": ident, "name": name, "description": description}
+    return dict(parts, tags=["example"], examples=[example])
 
 
 def serve(name, description, skill, answer, started=None):

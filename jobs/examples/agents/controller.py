@@ -1,6 +1,5 @@
 """The hub: asks every connected agent and answers from their answers."""
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 
 import a2a
@@ -32,19 +31,5 @@ def answer(text):
     return "\n".join(answers)
 
 
-def first_question(url):
-    text = os.environ.get("FIRST_QUESTION")
-    if not text:
-        return
-    try:
-        for line in a2a.ask(url, text).splitlines():
-            a2a.log(f"answer: {line}")
-    except Exception as error:
-        a2a.log(f"controller: the first question failed: {error}")
-        return
-    script = os.path.join(os.path.dirname(os.path.abspath(__file__)), "ask.py")
-    a2a.log(f"ask more: python3 {script} {url} 'TEXT'")
-
-
 if __name__ == "__main__":
-    a2a.serve("controller", "Answers from its workers' answers", SKILL, answer, first_question)
+    a2a.serve("controller", "Answers from its workers' answers", SKILL, answer, a2a.first_question)
