@@ -4,6 +4,7 @@
 //! decisions go out as data. The feature `spec` adds reading job files.
 
 pub mod backoff;
+pub mod card;
 pub mod exit_code;
 pub mod hostfile;
 pub mod ids;
