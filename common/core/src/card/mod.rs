@@ -12,6 +12,8 @@ mod member;
 mod parse;
 mod url;
 
+pub(crate) use url::shown;
+
 #[cfg(test)]
 mod check_tests;
 #[cfg(test)]

@@ -188,7 +188,7 @@ fn error(text: &str, why: &'static str) -> UrlError {
 }
 
 /// Short enough for a message, and without control characters.
-pub(super) fn shown(text: &str) -> String {
+pub(crate) fn shown(text: &str) -> String {
     const SHOWN_MAX: usize = 200;
     let short: String = text.chars().take(SHOWN_MAX).collect();
     let mark = if short.len() < text.len() { "…" } else { "" };
