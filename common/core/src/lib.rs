@@ -3,7 +3,9 @@
 //! Nothing here does I/O, reads a clock or knows tokio. Text and `now` come in as arguments,
 //! decisions go out as data. The feature `spec` adds reading job files.
 
+pub mod a2a;
 pub mod backoff;
+pub mod card;
 pub mod exit_code;
 pub mod hostfile;
 pub mod ids;

@@ -1,11 +1,13 @@
 //! The command line: types only, one file per verb. What runs is in [`crate::cmd`].
 
 mod argv;
+mod card;
 mod list;
 mod logs;
 mod options;
 mod plan;
 mod program;
+mod query;
 mod refuse;
 mod run;
 mod status;
@@ -15,10 +17,12 @@ mod trust;
 use clap::{Parser, Subcommand};
 
 pub use argv::rewrite;
+pub use card::CardArgs;
 pub use list::ListArgs;
 pub use logs::LogsArgs;
 pub use options::{ColorChoice, JobRef, OutputArgs, OutputFormat, TextError};
 pub use plan::{PlanArgs, ValidateArgs};
+pub use query::QueryArgs;
 pub use refuse::{Refusal, parse};
 pub use run::{HostArgs, RunArgs, ShapeArgs};
 pub use status::StatusArgs;
@@ -65,6 +69,10 @@ pub enum Verb {
     Logs(LogsArgs),
     /// Stop a run
     Stop(StopArgs),
+    /// Ask an agent of a run, or one anywhere, and print its answer
+    Query(QueryArgs),
+    /// Show an agent's card, and what of it nobody could use
+    Card(CardArgs),
     /// Make the certificates with which hosts and heads know each other
     Trust(TrustArgs),
 }

@@ -1,5 +1,7 @@
 //! What the verbs do. Errors are `anyhow` here and become an exit code in one place.
 
+mod asked;
+mod card;
 mod context;
 mod error;
 mod facts;
@@ -8,6 +10,7 @@ mod load;
 mod logs;
 mod plan;
 mod prepare;
+mod query;
 mod run;
 mod status;
 mod stop;
@@ -31,6 +34,8 @@ pub async fn execute(cli: Cli, context: &Context) -> anyhow::Result<u8> {
         Some(Verb::List(args)) => list::list(&args, context).await,
         Some(Verb::Status(args)) => status::status(&args, context).await,
         Some(Verb::Logs(args)) => logs::logs(&args, context).await,
+        Some(Verb::Query(args)) => query::query(&args, context).await,
+        Some(Verb::Card(args)) => card::card(&args, context).await,
         Some(Verb::Stop(args)) => stop::stop(&args, context).await,
         Some(Verb::Trust(args)) => trust::trust(&args.verb, context),
     }

@@ -6,8 +6,11 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use a2arun_core::exit_code::LauncherCode;
+use a2arun_core::ids::AgentId;
 use a2arun_core::lines::Sink;
 use a2arun_core::machine::job::StopBy;
+use a2arun_core::plan::PlannedPort;
+use a2arun_core::topology;
 use anyhow::Context as _;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -236,15 +239,32 @@ fn open_folder(
             .plan
             .agents
             .iter()
-            .map(|a| AgentRanks { id: a.id.clone(), first: a.first, count: a.count })
+            .map(|a| AgentRanks {
+                id: a.id.clone(),
+                first: a.first,
+                count: a.count,
+                external: a.external.clone(),
+            })
             .collect(),
         placed: job.plan.instances.iter().map(|i| i.host.0).collect(),
         trust: trust.map(Path::to_owned),
+        entry: entry_point(job),
     };
     folder
         .write_run(&run)
         .with_context(|| format!("cannot write to {}", folder.path().display()))?;
     Ok((folder, socket))
+}
+
+/// Who is asked when the job is.
+fn entry_point(job: &Job) -> Option<AgentId> {
+    let plan = &job.plan;
+    let entry = topology::entry_point(&job.spec, |ix| {
+        let agent = plan.agent(ix);
+        let first = plan.instances.get(agent.first.0 as usize).filter(|_| agent.count > 0);
+        agent.external.is_some() || first.is_some_and(|i| i.port != PlannedPort::None)
+    });
+    entry.map(|ix| job.spec.agent(ix).id.clone())
 }
 
 /// What was to be written must be there, or the command has failed; a code that is none of ours

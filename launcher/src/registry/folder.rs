@@ -61,6 +61,9 @@ pub(crate) struct RunJson {
     pub(crate) placed: Vec<u32>,
     /// The trust folder that was used, where one was.
     pub(crate) trust: Option<PathBuf>,
+    /// Who answers questions to the job; absent in files of older versions.
+    #[serde(default)]
+    pub(crate) entry: Option<AgentId>,
 }
 
 /// An agent's ranks: `first .. first + count`.
@@ -69,6 +72,9 @@ pub(crate) struct AgentRanks {
     pub(crate) id: AgentId,
     pub(crate) first: Rank,
     pub(crate) count: u32,
+    /// Its URL, where it is not ours.
+    #[serde(default)]
+    pub(crate) external: Option<String>,
 }
 
 impl RunJson {
