@@ -1,6 +1,7 @@
 //! The command line: types only, one file per verb. What runs is in [`crate::cmd`].
 
 mod argv;
+mod graph;
 mod list;
 mod logs;
 mod options;
@@ -15,6 +16,7 @@ mod trust;
 use clap::{Parser, Subcommand};
 
 pub use argv::rewrite;
+pub use graph::{GraphArgs, GraphFormat};
 pub use list::ListArgs;
 pub use logs::LogsArgs;
 pub use options::{ColorChoice, JobRef, OutputArgs, OutputFormat, TextError};
@@ -57,6 +59,8 @@ pub enum Verb {
     Validate(ValidateArgs),
     /// Show who would run where, without starting anything
     Plan(Box<PlanArgs>),
+    /// Draw who calls whom and who starts before whom
+    Graph(Box<GraphArgs>),
     /// List this machine's runs
     List(ListArgs),
     /// Show a run's instances

@@ -1,8 +1,10 @@
 //! What the verbs do. Errors are `anyhow` here and become an exit code in one place.
 
 mod context;
+mod dotenv;
 mod error;
 mod facts;
+mod graph;
 mod list;
 mod load;
 mod logs;
@@ -12,6 +14,7 @@ mod run;
 mod status;
 mod stop;
 mod trust;
+mod validate;
 
 use crate::cli::{Cli, Verb};
 
@@ -26,8 +29,9 @@ pub async fn execute(cli: Cli, context: &Context) -> anyhow::Result<u8> {
     match cli.verb {
         None => run::run(cli.run, context).await,
         Some(Verb::Run(args)) => run::run(*args, context).await,
-        Some(Verb::Validate(args)) => plan::validate(&args, context),
+        Some(Verb::Validate(args)) => validate::validate(&args, context),
         Some(Verb::Plan(args)) => plan::plan(&args, context),
+        Some(Verb::Graph(args)) => graph::graph(&args, context),
         Some(Verb::List(args)) => list::list(&args, context).await,
         Some(Verb::Status(args)) => status::status(&args, context).await,
         Some(Verb::Logs(args)) => logs::logs(&args, context).await,

@@ -3,6 +3,7 @@
 use crate::source::{Code, Finding};
 use crate::spec::model::{AgentIx, JobSpec, Replicas, Topology};
 use crate::spec::table::Findings;
+use crate::topology;
 
 /// Agents that are named when several stand in no set.
 const NAMED: usize = 8;
@@ -13,28 +14,8 @@ pub(super) fn job(spec: &JobSpec, f: &mut Findings) {
     externals(spec, f);
 }
 
-/// The agents that the topology names.
-fn named(topology: &Topology) -> Option<Vec<AgentIx>> {
-    match topology {
-        Topology::Absent | Topology::Dynamic => None,
-        Topology::HubSpoke { hub, spokes } => {
-            Some(std::iter::once(*hub).chain(spokes.iter().copied()).collect())
-        }
-        Topology::Pipeline { stages } => Some(stages.iter().flatten().copied().collect()),
-        Topology::Dag(list) | Topology::Custom(list) => {
-            Some(list.iter().flat_map(|c| [c.from, c.to]).collect())
-        }
-        Topology::Mesh { agents } => Some(agents.clone()),
-        Topology::Hierarchical { root, links } => {
-            Some(std::iter::once(*root).chain(links.iter().flat_map(|c| [c.from, c.to])).collect())
-        }
-    }
-}
-
 fn in_no_set(spec: &JobSpec, f: &mut Findings) {
-    let Some(named) = named(&spec.topology) else { return };
-    let named: std::collections::HashSet<AgentIx> = named.into_iter().collect();
-    let alone: Vec<AgentIx> = spec.indices().filter(|ix| !named.contains(ix)).collect();
+    let alone = topology::in_no_set(spec);
     for ix in alone.iter().take(NAMED) {
         let agent = spec.agent(*ix);
         let mut message =

@@ -5,8 +5,10 @@
 
 mod graph;
 mod order;
+mod sets;
 mod wiring;
 
 pub use graph::Graph;
 pub use order::{CycleError, levels};
+pub use sets::in_no_set;
 pub use wiring::Wiring;
