@@ -9,6 +9,7 @@ mod plan;
 mod program;
 mod refuse;
 mod run;
+mod schema;
 mod status;
 mod stop;
 mod trust;
@@ -23,6 +24,7 @@ pub use options::{ColorChoice, JobRef, OutputArgs, OutputFormat, TextError};
 pub use plan::{PlanArgs, ValidateArgs};
 pub use refuse::{Refusal, parse};
 pub use run::{HostArgs, RunArgs, ShapeArgs};
+pub use schema::SchemaArgs;
 pub use status::StatusArgs;
 pub use stop::StopArgs;
 pub use trust::{InitArgs, IssueArgs, TrustArgs, TrustVerb};
@@ -69,6 +71,8 @@ pub enum Verb {
     Logs(LogsArgs),
     /// Stop a run
     Stop(StopArgs),
+    /// Print the JSON Schema of job files, for editors
+    Schema(SchemaArgs),
     /// Make the certificates with which hosts and heads know each other
     Trust(TrustArgs),
 }

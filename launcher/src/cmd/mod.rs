@@ -11,6 +11,7 @@ mod logs;
 mod plan;
 mod prepare;
 mod run;
+mod schema;
 mod status;
 mod stop;
 mod trust;
@@ -36,6 +37,7 @@ pub async fn execute(cli: Cli, context: &Context) -> anyhow::Result<u8> {
         Some(Verb::Status(args)) => status::status(&args, context).await,
         Some(Verb::Logs(args)) => logs::logs(&args, context).await,
         Some(Verb::Stop(args)) => stop::stop(&args, context).await,
+        Some(Verb::Schema(args)) => schema::schema(&args),
         Some(Verb::Trust(args)) => trust::trust(&args.verb, context),
     }
 }

@@ -4,3 +4,5 @@
 
 mod bed;
 mod graph;
+mod json_schema;
+mod schema;

@@ -40,6 +40,19 @@ fn reads(kind: Kind) -> &'static [&'static str] {
     }
 }
 
+/// Which of them have to be there.
+pub(super) fn needs(kind: Kind) -> &'static [&'static str] {
+    match kind {
+        Kind::Mesh => &[],
+        Kind::HubSpoke
+        | Kind::Pipeline
+        | Kind::Dag
+        | Kind::Custom
+        | Kind::Hierarchical
+        | Kind::Dynamic => reads(kind),
+    }
+}
+
 const FIELDS: [&str; 7] = ["hub", "spokes", "stages", "connections", "agents", "root", "levels"];
 
 /// Reads the section; where it is wrong, findings say so and it counts as absent.
