@@ -2,6 +2,7 @@
 
 mod argv;
 mod graph;
+mod init;
 mod list;
 mod logs;
 mod options;
@@ -18,6 +19,7 @@ use clap::{Parser, Subcommand};
 
 pub use argv::rewrite;
 pub use graph::{GraphArgs, GraphFormat};
+pub use init::InitArgs;
 pub use list::ListArgs;
 pub use logs::LogsArgs;
 pub use options::{ColorChoice, JobRef, OutputArgs, OutputFormat, TextError};
@@ -27,7 +29,7 @@ pub use run::{HostArgs, RunArgs, ShapeArgs};
 pub use schema::SchemaArgs;
 pub use status::StatusArgs;
 pub use stop::StopArgs;
-pub use trust::{InitArgs, IssueArgs, TrustArgs, TrustVerb};
+pub use trust::{TrustArgs, TrustInitArgs, TrustIssueArgs, TrustVerb};
 
 /// mpirun for AI agents: brings a job of many agents up, stays with it, takes it down.
 #[derive(Debug, Parser)]
@@ -71,6 +73,8 @@ pub enum Verb {
     Logs(LogsArgs),
     /// Stop a run
     Stop(StopArgs),
+    /// Write a job to start from
+    Init(InitArgs),
     /// Print the JSON Schema of job files, for editors
     Schema(SchemaArgs),
     /// Make the certificates with which hosts and heads know each other

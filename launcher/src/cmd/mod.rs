@@ -5,6 +5,7 @@ mod dotenv;
 mod error;
 mod facts;
 mod graph;
+mod init;
 mod list;
 mod load;
 mod logs;
@@ -37,6 +38,7 @@ pub async fn execute(cli: Cli, context: &Context) -> anyhow::Result<u8> {
         Some(Verb::Status(args)) => status::status(&args, context).await,
         Some(Verb::Logs(args)) => logs::logs(&args, context).await,
         Some(Verb::Stop(args)) => stop::stop(&args, context).await,
+        Some(Verb::Init(args)) => init::init(&args, context),
         Some(Verb::Schema(args)) => schema::schema(&args),
         Some(Verb::Trust(args)) => trust::trust(&args.verb, context),
     }

@@ -4,5 +4,6 @@
 
 mod bed;
 mod graph;
+mod init;
 mod json_schema;
 mod schema;
