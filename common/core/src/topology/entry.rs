@@ -10,6 +10,7 @@ pub fn entry_point(spec: &JobSpec, serves: impl Fn(AgentIx) -> bool) -> Option<A
     let named = spec.execution.entry_point.or(match &spec.topology {
         Topology::HubSpoke { hub, .. } => Some(*hub),
         Topology::Hierarchical { root, .. } => Some(*root),
+        Topology::Single(agent) => Some(*agent),
         Topology::Absent
         | Topology::Pipeline { .. }
         | Topology::Dag(_)

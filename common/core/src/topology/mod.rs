@@ -6,9 +6,11 @@
 mod entry;
 mod graph;
 mod order;
+mod sets;
 mod wiring;
 
 pub use entry::entry_point;
 pub use graph::Graph;
 pub use order::{CycleError, levels};
+pub use sets::in_no_set;
 pub use wiring::Wiring;
