@@ -30,6 +30,9 @@ pub struct ResultJson {
     pub origin: Origin,
     /// What began the end; null where all went as wanted.
     pub first_cause: Option<FirstCause>,
+    /// The answer to the job's question; null: nothing was asked, or nobody answered.
+    #[serde(default)]
+    pub answer: Option<String>,
     /// When the launcher began.
     pub started: Timestamp,
     /// When the job was ready; null: never.
@@ -136,6 +139,7 @@ mod tests {
                 signal: None,
                 stderr: vec!["boom".to_owned()],
             }),
+            answer: None,
             started: Timestamp::UNIX_EPOCH,
             ready: None,
             ended: Timestamp::UNIX_EPOCH,

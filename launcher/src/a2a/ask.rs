@@ -10,6 +10,7 @@ use a2arun_core::a2a::{
 };
 use a2arun_core::backoff;
 use a2arun_core::card::{CardFormat, Interface, Scheme, Trouble, View, WebUrl, check};
+use a2arun_core::exit_code::LauncherCode;
 use bytes::Bytes;
 use http::StatusCode;
 use serde_json::Value;
@@ -85,8 +86,26 @@ pub(crate) struct Answer {
     pub(crate) url: String,
 }
 
+impl Answer {
+    /// What a command ends with that was for this answer.
+    pub(crate) fn exit_code(&self) -> LauncherCode {
+        match self.state {
+            None | Some(TaskState::Completed | TaskState::InputRequired) => LauncherCode::Ok,
+            Some(TaskState::AuthRequired) => LauncherCode::Refused,
+            Some(
+                TaskState::Failed
+                | TaskState::Canceled
+                | TaskState::Rejected
+                | TaskState::Submitted
+                | TaskState::Working
+                | TaskState::Unknown,
+            ) => LauncherCode::AgentFailed,
+        }
+    }
+}
+
 /// Takes each step as it happens.
-pub(crate) type OnStep<'a> = &'a mut (dyn FnMut(Step) + Send);
+pub(crate) type OnStep<'a> = &'a mut (dyn FnMut(Step) + Send + Sync);
 
 /// Asks, and waits until the answer is whole.
 ///

@@ -2,6 +2,7 @@
 
 mod argv;
 mod card;
+mod events;
 mod graph;
 mod init;
 mod list;
@@ -21,6 +22,7 @@ use clap::{Parser, Subcommand};
 
 pub use argv::rewrite;
 pub use card::CardArgs;
+pub use events::{EventsArgs, WhyArgs};
 pub use graph::{GraphArgs, GraphFormat};
 pub use init::InitArgs;
 pub use list::ListArgs;
@@ -75,6 +77,10 @@ pub enum Verb {
     Status(StatusArgs),
     /// Print the output of a run, an agent or an instance
     Logs(LogsArgs),
+    /// Print what happened to a run
+    Events(EventsArgs),
+    /// Say why an instance is as it is
+    Why(WhyArgs),
     /// Stop a run
     Stop(StopArgs),
     /// Ask an agent of a run, or one anywhere, and print its answer

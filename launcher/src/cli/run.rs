@@ -103,6 +103,9 @@ pub struct RunArgs {
     /// Where `auto` ports are taken from [default: 20000-29999]
     #[arg(long, value_name = "A-B")]
     pub ports: Option<PortRange>,
+    /// Ask the entry point this once the job is ready, print its answer, and stop
+    #[arg(long, value_name = "TEXT")]
+    pub query: Option<String>,
     /// Give this agent our standard input
     #[arg(long, value_name = "AGENT")]
     pub stdin: Option<String>,

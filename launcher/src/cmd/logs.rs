@@ -163,7 +163,7 @@ impl Reader {
 }
 
 /// The ranks that are meant; `None`: all of them.
-fn ranks(wanted: &JobRef, run: &RunJson) -> anyhow::Result<Option<Vec<Rank>>> {
+pub(super) fn ranks(wanted: &JobRef, run: &RunJson) -> anyhow::Result<Option<Vec<Rank>>> {
     let Some(agent) = &wanted.agent else { return Ok(None) };
     let all = (0..run.size).map(Rank).filter(|rank| {
         let by_rank = wanted.index.is_none() && rank.to_string() == *agent;

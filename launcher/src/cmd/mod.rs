@@ -5,6 +5,7 @@ mod card;
 mod context;
 mod dotenv;
 mod error;
+mod events;
 mod facts;
 mod graph;
 mod init;
@@ -20,6 +21,7 @@ mod status;
 mod stop;
 mod trust;
 mod validate;
+mod why;
 
 use crate::cli::{Cli, Verb};
 
@@ -45,6 +47,8 @@ pub async fn execute(cli: Cli, context: &Context) -> anyhow::Result<u8> {
         Some(Verb::Stop(args)) => stop::stop(&args, context).await,
         Some(Verb::Init(args)) => init::init(&args, context),
         Some(Verb::Schema(args)) => schema::schema(&args),
+        Some(Verb::Events(args)) => events::events(&args, context).await,
+        Some(Verb::Why(args)) => why::why(&args, context).await,
         Some(Verb::Trust(args)) => trust::trust(&args.verb, context),
     }
 }

@@ -18,7 +18,7 @@ use a2arun_rt::tls::Credentials;
 use anyhow::Context as _;
 use jiff::Timestamp;
 
-use crate::cli::RunArgs;
+use crate::cli::{OutputFormat, RunArgs};
 use crate::cmd::load::{self, JobFile, Planned, Request};
 use crate::cmd::{Context, Failure, facts};
 use crate::head::Job;
@@ -64,7 +64,10 @@ pub(super) fn prepare(args: &RunArgs, context: &Context) -> anyhow::Result<Prepa
     let run = run_id(&spec)?;
     let facts = facts::read(&spec, &base, &dotenv, context)?;
     let exports = exports(args, context)?;
-    let trace_id = hex(&random::<16>()?);
+    let trace_id = match context.text("TRACEPARENT").as_deref().and_then(trace_of) {
+        Some(trace) => trace.to_owned(),
+        None => hex(&random::<16>()?),
+    };
     let mut warnings: Vec<String> = rendered.into_iter().collect();
     let unknown = check_launch(&spec, &plan, &run, &exports, &trace_id, (stdin, &facts))?;
     if !program {
@@ -100,6 +103,13 @@ pub(super) fn prepare(args: &RunArgs, context: &Context) -> anyhow::Result<Prepa
         facts,
         environment: context.texts(),
         trace_id,
+        question: args.query.clone().or_else(|| spec.execution.input.clone()),
+        prints_answer: args.output.output == OutputFormat::Human
+            || args.output.output == OutputFormat::Quiet,
+        ssl_cert_file: context
+            .var("SSL_CERT_FILE")
+            .filter(|file| !file.is_empty())
+            .map(PathBuf::from),
         head: format!("{user}@{} pid {}", context.hostname, std::process::id()),
         started,
         program,
@@ -121,6 +131,15 @@ fn agent(spec: &JobSpec, option: &str, id: &str) -> anyhow::Result<AgentIx> {
         }
         .into()
     })
+}
+
+/// The trace that we are called in (W3C Trace Context §3.2).
+fn trace_of(traceparent: &str) -> Option<&str> {
+    let mut parts = traceparent.split('-');
+    let (version, trace) = (parts.next()?, parts.next()?);
+    let hex = |text: &str| text.bytes().all(|b| b.is_ascii_hexdigit() && !b.is_ascii_uppercase());
+    let good = version.len() == 2 && trace.len() == 32 && hex(trace) && hex(version);
+    (good && trace.bytes().any(|b| b != b'0')).then_some(trace)
 }
 
 fn random<const N: usize>() -> anyhow::Result<[u8; N]> {

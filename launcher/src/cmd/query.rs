@@ -201,18 +201,7 @@ fn quoted(text: &str) -> String {
 }
 
 fn code(asked: &Asked, answer: &Answer) -> u8 {
-    let code = match answer.state {
-        None | Some(TaskState::Completed | TaskState::InputRequired) => LauncherCode::Ok,
-        Some(TaskState::AuthRequired) => LauncherCode::Refused,
-        Some(
-            TaskState::Failed
-            | TaskState::Canceled
-            | TaskState::Rejected
-            | TaskState::Submitted
-            | TaskState::Working
-            | TaskState::Unknown,
-        ) => LauncherCode::AgentFailed,
-    };
+    let code = answer.exit_code();
     if code != LauncherCode::Ok {
         let state = answer.state.map_or("", TaskState::as_str);
         say(&format!("error: the task of {} is {state}", asked.who));

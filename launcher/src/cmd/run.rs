@@ -6,11 +6,8 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use a2arun_core::exit_code::LauncherCode;
-use a2arun_core::ids::AgentId;
 use a2arun_core::lines::Sink;
 use a2arun_core::machine::job::StopBy;
-use a2arun_core::plan::PlannedPort;
-use a2arun_core::topology;
 use anyhow::Context as _;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -185,8 +182,8 @@ fn make_io(
                 stdout: sink(context.stdout_terminal),
                 stderr: sink(context.stderr_terminal),
                 style: context.log_style(args.output),
-                // stdout is for the result then.
-                all_to_stderr: format == OutputFormat::Json,
+                // stdout is for the result, or for the answer, then.
+                all_to_stderr: format == OutputFormat::Json || job.question.is_some(),
             }
         }
     };
@@ -248,23 +245,12 @@ fn open_folder(
             .collect(),
         placed: job.plan.instances.iter().map(|i| i.host.0).collect(),
         trust: trust.map(Path::to_owned),
-        entry: entry_point(job),
+        entry: job.entry_point().map(|ix| job.spec.agent(ix).id.clone()),
     };
     folder
         .write_run(&run)
         .with_context(|| format!("cannot write to {}", folder.path().display()))?;
     Ok((folder, socket))
-}
-
-/// Who is asked when the job is.
-fn entry_point(job: &Job) -> Option<AgentId> {
-    let plan = &job.plan;
-    let entry = topology::entry_point(&job.spec, |ix| {
-        let agent = plan.agent(ix);
-        let first = plan.instances.get(agent.first.0 as usize).filter(|_| agent.count > 0);
-        agent.external.is_some() || first.is_some_and(|i| i.port != PlannedPort::None)
-    });
-    entry.map(|ix| job.spec.agent(ix).id.clone())
 }
 
 /// What was to be written must be there, or the command has failed; a code that is none of ours

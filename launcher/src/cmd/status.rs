@@ -1,35 +1,25 @@
 //! `status`: one run, from its head, or from its hosts where the head is gone.
 
 use std::path::Path;
+use std::time::Duration;
 
 use a2arun_core::exit_code::LauncherCode;
 use a2arun_core::ids::Rank;
 use a2arun_core::status::{ExitJson, InstanceState, InstanceStatusJson, JobState, StatusJson};
 use anyhow::Context as _;
+use jiff::Timestamp;
 use tokio::task::JoinSet;
 
 use crate::cli::{OutputFormat, StatusArgs};
 use crate::cmd::{Context, Failure};
-use crate::output::{Table, print_json, print_line, say};
+use crate::output::{Table, duration, print_json, print_line, say};
 use crate::registry::{Entry, Found, Life, RunJson, find, last_status, list};
 use crate::session::{InstanceReport, PhaseReport, ask_status, describe};
 use crate::target::{ConnectError, OnDemand, chain};
 
 pub(super) async fn status(args: &StatusArgs, context: &Context) -> anyhow::Result<u8> {
     let entry = entry(&args.job.job, context)?;
-    let (mut status, answers) = match &entry.life {
-        Life::Alive => {
-            let status = ask_status(&entry.run.socket)
-                .await
-                .with_context(|| format!("cannot ask the head of {}", entry.run.run))?;
-            (status, Answers::All)
-        }
-        Life::Ended(_) => match last_status(&entry)? {
-            Some(status) => (status, Answers::All),
-            None => from_hosts(&entry, None, context).await?,
-        },
-        Life::HeadGone => from_hosts(&entry, None, context).await?,
-    };
+    let (mut status, answers) = current(&entry, context).await?;
     if let Some(agent) = &args.job.agent {
         status.instances.retain(|i| {
             let copy = args.job.index.is_none_or(|n| i.name == format!("{agent}[{n}]"));
@@ -48,6 +38,26 @@ pub(super) async fn status(args: &StatusArgs, context: &Context) -> anyhow::Resu
     Ok(match answers {
         Answers::All => LauncherCode::Ok.code(),
         Answers::Some => LauncherCode::HostUnreachable.code(),
+    })
+}
+
+/// A run as its head says it is, as it was at its end, or as its hosts know it.
+pub(super) async fn current(
+    entry: &Entry,
+    context: &Context,
+) -> anyhow::Result<(StatusJson, Answers)> {
+    Ok(match &entry.life {
+        Life::Alive => {
+            let status = ask_status(&entry.run.socket)
+                .await
+                .with_context(|| format!("cannot ask the head of {}", entry.run.run))?;
+            (status, Answers::All)
+        }
+        Life::Ended(_) => match last_status(entry)? {
+            Some(status) => (status, Answers::All),
+            None => from_hosts(entry, None, context).await?,
+        },
+        Life::HeadGone => from_hosts(entry, None, context).await?,
     })
 }
 
@@ -195,8 +205,17 @@ fn instance(report: &InstanceReport, host: &str) -> InstanceStatusJson {
 fn human(status: &StatusJson) -> anyhow::Result<()> {
     let result = status.result.map(|r| format!(", {}", r.as_str())).unwrap_or_default();
     let mut text = format!("{} {}{result}\n", status.run, status.state.as_str());
-    let mut table = Table::new(&["RANK", "INSTANCE", "HOST", "STATE", "PID", "EXIT", "URL"]);
+    let columns = [
+        "RANK", "INSTANCE", "HOST", "STATE", "SINCE", "CARD", "NET", "READY", "PID", "EXIT", "URL",
+    ];
+    let mut table = Table::new(&columns);
     let dash = || "-".to_owned();
+    let now = Timestamp::now();
+    let mark = |seen: Option<bool>| match seen {
+        Some(true) => "✓".to_owned(),
+        Some(false) => "✗".to_owned(),
+        None => dash(),
+    };
     for i in &status.instances {
         let exit = i.exit.as_ref().map_or_else(dash, |exit| match (exit.code, exit.signal) {
             (Some(code), _) => code.to_string(),
@@ -208,6 +227,12 @@ fn human(status: &StatusJson) -> anyhow::Result<()> {
             i.name.clone(),
             i.host.clone(),
             i.state.as_str().to_owned(),
+            i.since
+                .and_then(|since| Duration::try_from(now.duration_since(since)).ok())
+                .map_or_else(dash, duration),
+            mark(i.card),
+            mark(i.net),
+            mark(i.ready),
             i.pid.map_or_else(dash, |p| p.to_string()),
             exit,
             i.url.clone().unwrap_or_else(dash),

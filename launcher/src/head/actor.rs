@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
+use a2arun_core::exit_code::LauncherCode;
 use a2arun_core::ids::{Rank, RunId};
 use a2arun_core::launch::ReadinessCheck;
 use a2arun_core::machine::job::{self, Event, StopBy};
@@ -14,6 +15,9 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
+use crate::a2a::Answer;
+use crate::head::asking::Asking;
+use crate::head::cards::Cards;
 use crate::head::edges::Edges;
 use crate::head::finish::{self, Outcome};
 use crate::head::hosts::{Host, Hosts};
@@ -66,6 +70,9 @@ pub(super) struct Head {
     pub(super) bindings: Bindings,
     pub(super) resolved: Option<ResolvedPlan>,
     pub(super) edges: Edges,
+    pub(super) cards: Cards,
+    pub(super) asking: Asking,
+    pub(super) answer: Option<String>,
     pub(super) peers: Peers,
     /// Agents that somebody calls.
     pub(super) called: BTreeSet<AgentIx>,
@@ -107,6 +114,8 @@ pub(super) enum Input {
     Stop(StopBy),
     Session(HostIx, SessionEvent),
     Ask(Option<Ask>),
+    /// The job's question has its answer, or none.
+    Answered(Result<Answer, (LauncherCode, String)>),
     /// A host's output was read to where it ends.
     Logs(LogSink),
     Clock,
@@ -131,6 +140,9 @@ impl Head {
             bindings: Bindings::of(&job.plan),
             resolved: None,
             edges: Edges::default(),
+            cards: Cards::default(),
+            asking: Asking::new(),
+            answer: None,
             peers: Peers::default(),
             called: job.plan.wiring.edges().map(|e| e.to).collect(),
             retries: Retries::default(),
@@ -170,6 +182,7 @@ impl Head {
             by = self.signals.next() => Input::Stop(by),
             Some((host, event)) = self.events.recv() => Input::Session(host, event),
             ask = self.io.asks.recv(), if self.asks_open => Input::Ask(ask),
+            Some(Ok(answer)) = self.asking.join_next() => Input::Answered(answer),
             Some(Ok((host, sink))) = self.logs.join_next() => {
                 if let Some(entry) = self.hosts.get(host) {
                     entry.reading = false;
@@ -189,6 +202,7 @@ impl Head {
             Input::Session(host, event) => self.session(host, event),
             Input::Ask(Some(ask)) => self.ask(ask),
             Input::Ask(None) => self.asks_open = false,
+            Input::Answered(answer) => self.answered(answer),
             // Readers end when they are told the ends, at the finish.
             Input::Logs(_) => {}
             Input::Clock => self.clock(),
@@ -259,6 +273,8 @@ impl Head {
                     let before = std::mem::replace(&mut self.state, next);
                     if next.name() != before.name() {
                         self.since = now;
+                    }
+                    if next.shown() != before.shown() {
                         self.note_state();
                     }
                     for effect in effects {
@@ -376,6 +392,9 @@ impl Head {
             self.note_news(*rank, news);
             self.note_peer(*rank, news);
             self.show.news(*rank, news, &self.state, &self.job, self.resolved.as_ref());
+            if let News::Ready { seen: Some(seen), .. } = news {
+                self.check_card(*rank, seen);
+            }
         }
         if self.job.stdin.is_some() {
             for (rank, news) in &moved.news {

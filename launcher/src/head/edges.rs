@@ -124,9 +124,10 @@ impl Head {
         let mut fatal = None;
         for (n, (host, key, why)) in broken.iter().enumerate() {
             let (text, listens) = self.edge_line(*host, *key, why);
-            self.io
-                .journal
-                .write(Entry::host("edge-broken", self.job.plan.host(*host).name()).text(&text));
+            let plan = &self.job.plan;
+            let from = plan.host(*host).name().as_str();
+            let entry = Entry::instance("edge-broken", plan, Rank(*key));
+            self.io.journal.write(entry.with("from", from).text(&text));
             if n < NAMED_MAX {
                 self.show.failure(&text);
                 listens.iter().for_each(|hint| self.show.hint(hint));

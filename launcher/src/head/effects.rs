@@ -43,6 +43,7 @@ impl Head {
             Effect::AnnounceReady => {
                 self.ready = Some(Timestamp::now());
                 self.show.ready(&self.job, self.resolved.as_ref());
+                self.ask_question();
             }
             Effect::StopAll { asked_by } => self.stop_all(asked_by),
             Effect::KillAll => self.kill_all(),

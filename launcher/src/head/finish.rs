@@ -66,6 +66,7 @@ pub(super) async fn finish(mut head: Head) -> Outcome {
     };
     release(&mut head).await;
     head.stdin.abort_all();
+    head.asking.abort_all();
     outcome(&head, ended, first, last_words, drained)
 }
 
@@ -117,7 +118,9 @@ async fn drain_output(head: &mut Head) -> Drained {
                 abandoned = true;
                 break;
             }
-            input @ (Input::Session(..) | Input::Ask(_) | Input::Clock) => head.take(input),
+            input @ (Input::Session(..) | Input::Ask(_) | Input::Answered(_) | Input::Clock) => {
+                head.take(input)
+            }
         }
         if activity.chunks() != seen || activity.is_blocked() {
             seen = activity.chunks();
@@ -263,6 +266,7 @@ fn outcome(
         exit_code,
         origin: first.map_or(a2arun_core::result::Origin::Launcher, |f| f.origin),
         first_cause: cause,
+        answer: head.answer.clone(),
         started: head.job.started,
         ready: head.ready,
         ended,

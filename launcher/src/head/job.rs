@@ -1,6 +1,7 @@
 //! What a head is given.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -37,6 +38,12 @@ pub(crate) struct Job {
     /// The head's environment, for agents on its machine.
     pub(crate) environment: BTreeMap<String, String>,
     pub(crate) trace_id: String,
+    /// What the entry point is asked once the job is ready; the answer ends the job.
+    pub(crate) question: Option<String>,
+    /// Its answer goes to stdout; otherwise it is in the result alone.
+    pub(crate) prints_answer: bool,
+    /// Authorities beside the system's, for external agents.
+    pub(crate) ssl_cert_file: Option<PathBuf>,
     /// `user@machine pid N`.
     pub(crate) head: String,
     pub(crate) started: Timestamp,

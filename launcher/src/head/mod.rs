@@ -3,7 +3,9 @@
 //! commands to sessions. It never waits for a host, a terminal or a disk while it holds a job.
 
 mod actor;
+mod asking;
 mod batches;
+mod cards;
 mod edges;
 mod effects;
 mod finish;

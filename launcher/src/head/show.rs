@@ -97,7 +97,7 @@ impl Show {
         }
         let took = duration(self.begun.elapsed());
         let style = self.talk.style();
-        let entry = job.spec.execution.entry_point.and_then(|agent| {
+        let entry = job.entry_point().and_then(|agent| {
             let planned = job.plan.agent(agent);
             let external = planned.external.clone();
             let url = external.or_else(|| resolved.and_then(|r| r.url(planned.first)));

@@ -193,6 +193,7 @@ pub(crate) fn write_closed(entry: &super::Entry, status: &StatusJson) -> io::Res
             signal: None,
             stderr: Vec::new(),
         }),
+        answer: None,
         started: entry.run.started,
         ready: None,
         ended,

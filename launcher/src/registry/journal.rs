@@ -5,9 +5,8 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use a2arun_core::ids::{HostName, Incarnation, Rank};
 use a2arun_core::plan::Plan;
@@ -19,8 +18,6 @@ use serde_json::{Map, Value};
 pub(crate) const EVENTS_FILE: &str = "events.jsonl";
 /// Entries that wait for the disk; more are counted and left out.
 const DEPTH: usize = 8192;
-/// Lines are on disk after this at the latest.
-const FLUSH_AFTER: Duration = Duration::from_millis(20);
 
 /// Something that happened.
 #[derive(Debug, Clone)]
@@ -131,16 +128,17 @@ fn write_all(file: File, entries: &Receiver<Entry>) -> io::Result<()> {
     let mut file = BufWriter::new(file);
     let mut seq = 0;
     loop {
-        let entry = match entries.recv_timeout(FLUSH_AFTER) {
+        // Written together while they come faster than the disk takes them.
+        let entry = match entries.try_recv() {
             Ok(entry) => entry,
-            Err(RecvTimeoutError::Timeout) => {
+            Err(TryRecvError::Empty) => {
                 file.flush()?;
                 match entries.recv() {
                     Ok(entry) => entry,
                     Err(_) => return Ok(()),
                 }
             }
-            Err(RecvTimeoutError::Disconnected) => return file.flush(),
+            Err(TryRecvError::Disconnected) => return file.flush(),
         };
         seq += 1;
         let event = EventJson {

@@ -10,10 +10,12 @@
 //! What runs is asked of heads and nodeds; files only say whom to ask. A damaged file is said to
 //! be damaged, never taken as empty.
 
+mod events;
 mod folder;
 mod journal;
 mod scan;
 
+pub(crate) use events::Events;
 pub(crate) use folder::{
     AgentRanks, HostReach, RunFolder, RunJson, RunsDir, VERSION, prune, write_closed, write_result,
 };

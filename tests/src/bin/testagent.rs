@@ -17,7 +17,9 @@ use nix::sys::signal::{SigHandler, Signal, signal};
 use serde_json::{Value, json};
 
 const MODES: &str = "\
-serve [--start-ms N] [--no-card] [--children N] [--die-after MS CODE]   HTTP, card, JSON-RPC on $PORT
+serve [--start-ms N] [--no-card] [--children N] [--die-after MS CODE] [--bind ADDR] [--card-url URL]
+      [--in-use-once] [--deaf-while FILE] [--hup]   HTTP, card, JSON-RPC on $PORT
+peers-task               prints its peers file, waits for it to change, prints it again
 crash CODE [MS]          exits with CODE after MS
 ignore-term              stays when told to end
 setsid-children N        N children in sessions of their own that ignore SIGTERM, then waits
@@ -97,6 +99,7 @@ fn run(args: &[&str]) -> Result<u8> {
             println!("holding");
             forever()
         }
+        ["peers-task"] => peers_task(),
         ["echo-stdin"] => {
             let copied = std::io::copy(&mut std::io::stdin(), &mut std::io::stdout())?;
             println!("end of input after {copied} bytes");
@@ -221,7 +224,7 @@ fn half_lines() -> Result<u8> {
 }
 
 fn serve(options: &[&str]) -> Result<u8> {
-    let mut card = true;
+    let (mut card, mut card_url, mut bind, mut deaf) = (true, None, bind_host(), None);
     let mut options = options.iter();
     let number = |options: &mut std::slice::Iter<'_, &str>| -> Result<u64> {
         Ok(options.next().context("an option wants a number")?.parse()?)
@@ -230,6 +233,15 @@ fn serve(options: &[&str]) -> Result<u8> {
         match *option {
             "--start-ms" => pause(Duration::from_millis(number(&mut options)?)),
             "--no-card" => card = false,
+            "--bind" => bind = (*options.next().context("--bind wants an address")?).to_owned(),
+            "--card-url" => card_url = options.next().copied(),
+            "--in-use-once" if env("A2ARUN_INCARNATION") == "1" => {
+                eprintln!("OSError: [Errno 98] Address already in use");
+                return Ok(1);
+            }
+            "--in-use-once" => {}
+            "--deaf-while" => deaf = options.next().copied(),
+            "--hup" => tell_hups()?,
             "--ignore-term" => ignore_term(),
             "--children" => start_children(u32::try_from(number(&mut options)?)?)?,
             "--die-after" => {
@@ -240,9 +252,68 @@ fn serve(options: &[&str]) -> Result<u8> {
             other => bail!("unknown option {other}"),
         }
     }
-    let listener = TcpListener::bind((bind_host(), port()?))?;
+    let card = if card { card_text(card_url) } else { Value::Null };
+    if let Some(file) = deaf {
+        return listen_unless(Path::new(file), &bind, &card);
+    }
+    let listener = TcpListener::bind((bind, port()?))?;
     println!("listening on {}", listener.local_addr()?);
-    accept(&listener, &if card { card_text() } else { Value::Null })
+    accept(&listener, &card)
+}
+
+/// Listens but while `file` exists.
+fn listen_unless(file: &Path, bind: &str, card: &Value) -> Result<u8> {
+    let card = card.to_string();
+    loop {
+        let listener = TcpListener::bind((bind, port()?))?;
+        listener.set_nonblocking(true)?;
+        println!("listening on {}", listener.local_addr()?);
+        while !file.exists() {
+            match listener.accept() {
+                Ok((stream, _)) => {
+                    stream.set_nonblocking(false)?;
+                    let card = card.clone();
+                    std::thread::spawn(move || answer(stream, &card));
+                }
+                Err(_) => pause(Duration::from_millis(5)),
+            }
+        }
+        drop(listener);
+        println!("deaf");
+        while file.exists() {
+            pause(Duration::from_millis(5));
+        }
+    }
+}
+
+/// Prints the peers file at each SIGHUP.
+fn tell_hups() -> Result<()> {
+    let mut hup = nix::sys::signal::SigSet::empty();
+    hup.add(Signal::SIGHUP);
+    // Before any other thread is there: all of them inherit it.
+    hup.thread_block()?;
+    std::thread::spawn(move || {
+        while hup.wait().is_ok() {
+            println!("hup: {}", peers_line());
+        }
+    });
+    Ok(())
+}
+
+fn peers_line() -> String {
+    let text = std::fs::read_to_string(env("A2ARUN_PEERS_FILE")).unwrap_or_default();
+    let json: Value = serde_json::from_str(&text).unwrap_or_default();
+    json.to_string()
+}
+
+fn peers_task() -> Result<u8> {
+    let first = peers_line();
+    println!("peers: {first}");
+    while peers_line() == first {
+        pause(Duration::from_millis(5));
+    }
+    println!("changed: {}", peers_line());
+    Ok(0)
 }
 
 #[expect(clippy::exit, reason = "an agent that dies does so from any thread")]
@@ -252,8 +323,8 @@ fn die(after: Duration, code: i32) {
     std::process::exit(code);
 }
 
-fn card_text() -> Value {
-    let url = env("A2A_PUBLIC_URL");
+fn card_text(url: Option<&str>) -> Value {
+    let url = url.map_or_else(|| env("A2A_PUBLIC_URL"), str::to_owned);
     json!({
         "name": env("AGENT_ID"), "description": "a test agent", "version": "1.0.0", "url": url,
         "supportedInterfaces": [{"url": url, "protocolBinding": "JSONRPC", "protocolVersion": "1.0"}],
@@ -297,6 +368,13 @@ fn answer(mut stream: TcpStream, card: &str) -> Result<()> {
             ("200 OK", card.to_owned())
         }
         (Some("GET"), Some("/pid")) => ("200 OK", std::process::id().to_string()),
+        (Some("POST"), Some("/peers")) => {
+            println!(
+                "told: {}",
+                String::from_utf8_lossy(&body).split_whitespace().collect::<String>()
+            );
+            ("204 No Content", String::new())
+        }
         (Some("POST"), _) => ("200 OK", rpc(&body)),
         _ => ("404 Not Found", String::new()),
     };

@@ -231,6 +231,13 @@ pub enum Event {
         /// What it did.
         change: AgentChange,
     },
+    /// The job's question has no answer.
+    AskFailed {
+        /// Of whom it was asked.
+        host: HostIx,
+        /// What `a2arun` ends with for it.
+        code: LauncherCode,
+    },
     /// Somebody wants it stopped.
     StopRequested(StopBy),
     /// `--timeout` is over.
@@ -395,6 +402,7 @@ impl Event {
             Self::EdgesProven => "EdgesProven",
             Self::StageFailed { .. } => "StageFailed",
             Self::AgentChanged { .. } => "AgentChanged",
+            Self::AskFailed { .. } => "AskFailed",
             Self::StopRequested(_) => "StopRequested",
             Self::WallTime => "WallTime",
             Self::AllAgentsTerminal { .. } => "AllAgentsTerminal",

@@ -64,6 +64,7 @@ fn before_launch(state: &State, event: Event) -> Next {
             | Event::EdgesProven
             | Event::StageFailed { .. }
             | Event::AgentChanged { .. }
+            | Event::AskFailed { .. }
             | Event::AllAgentsTerminal { .. },
             _,
         ) => None,
@@ -84,9 +85,11 @@ fn connecting(state: &State, event: Event, now: Timestamp) -> Next {
         // A new head that takes over hears of instances before it has reached every host.
         Event::AgentChanged { rank, role, change } => Some(changed(state, rank, role, change, now)),
         Event::StageReady { .. } | Event::AllAgentsTerminal { .. } => Some((*state, vec![])),
-        Event::HostsKnown | Event::PlanReady(_) | Event::LaunchRequested | Event::EdgesProven => {
-            None
-        }
+        Event::HostsKnown
+        | Event::PlanReady(_)
+        | Event::LaunchRequested
+        | Event::EdgesProven
+        | Event::AskFailed { .. } => None,
     }
 }
 
@@ -116,15 +119,23 @@ fn launching(state: &State, stage: StageIx, event: Event, now: Timestamp) -> Nex
         Event::WallTime => Some(stop(state, Cause::TimedOut, now)),
         // Everybody of the stages so far has ended; the next stage is on its way.
         Event::AllAgentsTerminal { .. } => Some((*state, vec![])),
-        Event::HostsKnown | Event::PlanReady(_) | Event::LaunchRequested | Event::AllSessionsUp => {
-            None
-        }
+        Event::HostsKnown
+        | Event::PlanReady(_)
+        | Event::LaunchRequested
+        | Event::AskFailed { .. }
+        | Event::AllSessionsUp => None,
     }
 }
 
 fn running(state: &State, event: Event, now: Timestamp) -> Next {
     match event {
         Event::AgentChanged { rank, role, change } => Some(changed(state, rank, role, change, now)),
+        Event::AskFailed { host, code } => {
+            let failure = of_host(host, code, now);
+            let mut next = *state;
+            next.first.get_or_insert(failure);
+            Some(stop(&next, Cause::Failed(failure), now))
+        }
         Event::StopRequested(by) => Some(stop(state, Cause::Canceled(by), now)),
         Event::WallTime => Some(stop(state, Cause::TimedOut, now)),
         Event::AllAgentsTerminal { survivors } => Some(finish(state, Cause::Complete, survivors)),
@@ -159,6 +170,7 @@ fn cleanup(
         Event::AgentChanged { .. }
         | Event::StageReady { .. }
         | Event::EdgesProven
+        | Event::AskFailed { .. }
         | Event::StageFailed { .. }
         | Event::SessionFailed { .. }
         | Event::AllSessionsUp
@@ -172,6 +184,7 @@ fn inactive(state: &State, event: Event) -> Next {
         Event::AgentChanged { .. }
         | Event::StageReady { .. }
         | Event::EdgesProven
+        | Event::AskFailed { .. }
         | Event::StageFailed { .. }
         | Event::SessionFailed { .. }
         | Event::AllSessionsUp
@@ -296,19 +309,18 @@ fn failure_cause(state: &State, end: &End, failure: Failure) -> Cause {
     }
 }
 
+fn of_host(host: HostIx, code: LauncherCode, when: Timestamp) -> Failure {
+    let exit_code = code.code();
+    Failure { rank: None, host: Some(host), origin: Origin::Launcher, exit_code, when }
+}
+
 fn host_failed(
     state: &State,
     host: HostIx,
     code: LauncherCode,
     when: Timestamp,
 ) -> (State, Vec<Effect>) {
-    let failure = Failure {
-        rank: None,
-        host: Some(host),
-        origin: Origin::Launcher,
-        exit_code: code.code(),
-        when,
-    };
+    let failure = of_host(host, code, when);
     let mut next = *state;
     next.first.get_or_insert(failure);
     stop(&next, Cause::LaunchFailed(failure), when)
@@ -338,6 +350,8 @@ fn finish(state: &State, cause: Cause, survivors: u32) -> (State, Vec<Effect>) {
         },
         Cause::Failed(first) => (JobResult::Failed { first }, first.exit_code),
         Cause::LaunchFailed(first) => (JobResult::LaunchFailed { first }, first.exit_code),
+        // It has what it came for.
+        Cause::Canceled(StopBy::Done) => (JobResult::Completed, LauncherCode::Ok.code()),
         Cause::Canceled(by) => (JobResult::Canceled, canceled_code(by)),
         Cause::TimedOut => (JobResult::TimedOut, LauncherCode::TimedOut.code()),
     };

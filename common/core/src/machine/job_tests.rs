@@ -409,6 +409,7 @@ fn the_table() {
         ("Recovered", changed(AgentChange::Recovered)),
         ("Ended(0)", changed(AgentChange::Ended(end(ExitReason::Completed, 0, None)))),
         ("Ended(3)", changed(AgentChange::Ended(end(ExitReason::Failed, 3, None)))),
+        ("AskFailed", Event::AskFailed { host: HostIx(0), code: LauncherCode::AgentFailed }),
         ("StopRequested", Event::StopRequested(StopBy::Interrupt)),
         ("WallTime", Event::WallTime),
         ("AllAgentsTerminal", Event::AllAgentsTerminal { survivors: 0 }),

@@ -138,6 +138,8 @@ template 0: ["hub", "--peers", "http://127.0.0.1:20001,http://127.0.0.1:20002", 
     CONNECTED_AGENTS=http://127.0.0.1:20001,http://127.0.0.1:20002
     JOB_ID=job-1
     NO_PROXY=corp.example,10.0.0.1,127.0.0.1,::1,localhost
+    OTEL_RESOURCE_ATTRIBUTES=service.namespace=x,a2arun.run=job-1
+    OTEL_SERVICE_NAME=hub
     PATH=/bin
     PEER=http://127.0.0.1:20001,http://127.0.0.1:20002|http://127.0.0.1:20002|$(URL_PY)
     SLURM_JOB_ID=7
@@ -156,6 +158,8 @@ template 1: ["work", "--port", "$(PORT)"] Alive
     CLUSTER=dev
     JOB_ID=job-1
     NO_PROXY=corp.example,10.0.0.1,127.0.0.1,::1,localhost
+    OTEL_RESOURCE_ATTRIBUTES=service.namespace=x,a2arun.run=job-1
+    OTEL_SERVICE_NAME=work-er
     PATH=/bin
     SLURM_JOB_ID=7
     no_proxy=corp.example,10.0.0.1,127.0.0.1,::1,localhost
@@ -174,6 +178,8 @@ template 2: ["/venv/bin/python", "-m", "agents.py"] Alive
     CLUSTER=dev
     JOB_ID=job-1
     NO_PROXY=corp.example,10.0.0.1,127.0.0.1,::1,localhost
+    OTEL_RESOURCE_ATTRIBUTES=service.namespace=x,a2arun.run=job-1
+    OTEL_SERVICE_NAME=py
     PATH=/bin
     SLURM_JOB_ID=7
     no_proxy=corp.example,10.0.0.1,127.0.0.1,::1,localhost
@@ -234,6 +240,8 @@ template 0: ["work", "--port", "$(PORT)"] Alive
     CLUSTER=dev
     JOB_ID=job-1
     NO_PROXY=10.0.0.1,10.0.0.2,127.0.0.1,::1,localhost,n1,n2
+    OTEL_RESOURCE_ATTRIBUTES=service.namespace=x,a2arun.run=job-1
+    OTEL_SERVICE_NAME=work-er
     no_proxy=10.0.0.1,10.0.0.2,127.0.0.1,::1,localhost,n1,n2
 template 1: ["/venv/bin/python", "-m", "agents.py"] Alive
     A2ARUN_JOB=x
@@ -250,6 +258,8 @@ template 1: ["/venv/bin/python", "-m", "agents.py"] Alive
     CLUSTER=dev
     JOB_ID=job-1
     NO_PROXY=10.0.0.1,10.0.0.2,127.0.0.1,::1,localhost,n1,n2
+    OTEL_RESOURCE_ATTRIBUTES=service.namespace=x,a2arun.run=job-1
+    OTEL_SERVICE_NAME=py
     no_proxy=10.0.0.1,10.0.0.2,127.0.0.1,::1,localhost,n1,n2
 1 work-er[0]: template 0 ["work", "--port", "20001"] Some(20001)
     A2ARUN_INDEX=0

@@ -37,6 +37,9 @@ enum Ours {
     MinPort,
     MaxPort,
     TraceId,
+    TraceParent,
+    ServiceName,
+    ResourceAttributes,
     JobId,
     Job,
     Size,
@@ -50,7 +53,7 @@ enum Ours {
 }
 
 /// Every variable of ours; those that differ per copy behind those that do not.
-const OURS: [(&str, Ours); 20] = [
+const OURS: [(&str, Ours); 23] = [
     ("AGENT_ID", Ours::Id),
     ("AGENT_HOST", Ours::Host),
     ("A2A_BIND_HOST", Ours::BindHost),
@@ -59,6 +62,9 @@ const OURS: [(&str, Ours); 20] = [
     ("AGENT_MIN_PORT", Ours::MinPort),
     ("AGENT_MAX_PORT", Ours::MaxPort),
     ("AGENT_JOB_TRACE_ID", Ours::TraceId),
+    ("TRACEPARENT", Ours::TraceParent),
+    ("OTEL_SERVICE_NAME", Ours::ServiceName),
+    ("OTEL_RESOURCE_ATTRIBUTES", Ours::ResourceAttributes),
     ("JOB_ID", Ours::JobId),
     ("A2ARUN_JOB", Ours::Job),
     ("A2ARUN_SIZE", Ours::Size),
@@ -190,11 +196,21 @@ impl<'a> Names<'a> {
                     let value = self.own(ix, None, which);
                     value.filter(|v| !v.is_empty() && fits(name, v))
                 }
+                // What somebody gave this service stands.
+                Ours::ServiceName if env.contains_key(name) => continue,
+                Ours::ResourceAttributes => self.own(ix, None, which).map(|own| {
+                    match env.get(name).filter(|given| !given.is_empty()) {
+                        Some(given) => format!("{given},{own}"),
+                        None => own,
+                    }
+                }),
                 Ours::Host if env.contains_key(name) && self.config(ix, name).is_some() => continue,
                 Ours::Id
                 | Ours::Host
                 | Ours::BindHost
                 | Ours::TraceId
+                | Ours::TraceParent
+                | Ours::ServiceName
                 | Ours::JobId
                 | Ours::Job
                 | Ours::Size
@@ -248,6 +264,9 @@ impl<'a> Names<'a> {
             | Ours::MinPort
             | Ours::MaxPort
             | Ours::TraceId
+            | Ours::TraceParent
+            | Ours::ServiceName
+            | Ours::ResourceAttributes
             | Ours::JobId
             | Ours::Job
             | Ours::Size => false,
@@ -269,6 +288,17 @@ impl<'a> Names<'a> {
             Ours::MinPort => self.min_port.map(|p| p.to_string()),
             Ours::MaxPort => self.max_port.map(|p| p.to_string()),
             Ours::TraceId => trace_id.map(str::to_owned),
+            // W3C Trace Context §3.2: version, trace, span, sampled. The run is the span.
+            Ours::TraceParent => trace_id.and_then(|trace| {
+                let span = trace.get(..16).filter(|span| span.bytes().any(|b| b != b'0'))?;
+                Some(format!("00-{trace}-{span}-01"))
+            }),
+            Ours::ServiceName => Some(spec.agent(ix).id.to_string()),
+            Ours::ResourceAttributes => Some(format!(
+                "service.namespace={},a2arun.run={}",
+                escaped(spec.name.as_str()),
+                escaped(run.as_str())
+            )),
             Ours::JobId => Some(run.to_string()),
             Ours::Job => Some(spec.name.to_string()),
             Ours::Size => Some(plan.size().to_string()),
@@ -372,6 +402,21 @@ enum UrlName {
     Common(String),
     /// The other copies of the agent itself: different for each.
     OwnCopies,
+}
+
+/// As values of OTEL_RESOURCE_ATTRIBUTES are written: percent-encoded but for what a name is
+/// made of (OpenTelemetry, Resource SDK; W3C Baggage §3.3.1.3).
+fn escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.') {
+            out.push(char::from(byte));
+        } else {
+            // Writing to a String cannot fail.
+            let _ = std::fmt::Write::write_fmt(&mut out, format_args!("%{byte:02X}"));
+        }
+    }
+    out
 }
 
 /// The host of a URL, without user, port and brackets.

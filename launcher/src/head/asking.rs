@@ -1,0 +1,141 @@
+//! The job's own question, `--query` or `execution.input`: asked once everybody is ready; its
+//! answer is what the job was for.
+
+use a2arun_core::exit_code::LauncherCode;
+use a2arun_core::ids::Rank;
+use a2arun_core::machine::job::{Event, StopBy};
+use a2arun_core::plan::HostIx;
+use a2arun_core::spec::AgentIx;
+use tokio::task::JoinSet;
+
+use crate::a2a::{Answer, AskOptions, Asked, Client, Step, ask};
+use crate::head::actor::{Head, Told};
+use crate::head::job::Job;
+use crate::output::{Sinks, Talk};
+use crate::registry::JournalEntry as Entry;
+use crate::target::chain;
+
+/// How it went.
+pub(super) type Asking = JoinSet<Result<Answer, (LauncherCode, String)>>;
+
+impl Head {
+    pub(super) fn ask_question(&mut self) {
+        let Some(question) = self.job.question.clone() else { return };
+        let Some(asked) = self.asked() else {
+            let text = "nobody in this job can be asked: it has no entry point with a URL";
+            self.answered(Err((LauncherCode::InvalidJob, text.to_owned())));
+            return;
+        };
+        self.io.journal.write(Entry::job("asked").text(&asked.who));
+        let client = Client::new(Vec::new(), self.job.ssl_cert_file.clone());
+        let (sinks, talk) = (self.io.sinks.clone(), self.io.talk.clone());
+        let prints = self.job.prints_answer;
+        self.asking.spawn(async move {
+            let mut shower = Shower { sinks: prints.then_some(sinks), talk, line: String::new() };
+            let options = AskOptions::default();
+            let answer =
+                ask(&client, &asked, &question, &options, &mut |step| shower.step(step)).await;
+            shower.finish().await;
+            answer.map_err(|error| (error.exit_code(), chain(&error)))
+        });
+    }
+
+    /// Whom the job is asked through: its entry point, the first copy.
+    fn asked(&self) -> Option<Asked> {
+        let agent = self.job.entry_point()?;
+        let planned = self.job.plan.agent(agent);
+        if let Some(url) = &planned.external {
+            let url = url.parse().ok()?;
+            return Some(Asked {
+                who: planned.id.to_string(),
+                url,
+                names: Vec::new(),
+                instance: false,
+            });
+        }
+        let rank = planned.first;
+        let url = self.resolved.as_ref()?.url(rank)?.parse().ok()?;
+        let host = self.job.plan.host(self.job.plan.instance(rank).host).name().to_string();
+        let names = if self.job.plan.loopback { Vec::new() } else { vec![host] };
+        Some(Asked { who: self.job.plan.name(rank).to_string(), url, names, instance: true })
+    }
+
+    pub(super) fn answered(&mut self, answer: Result<Answer, (LauncherCode, String)>) {
+        match answer {
+            Ok(answer) => {
+                self.io.journal.write(Entry::job("answered").text(&answer.text));
+                if answer.exit_code() != LauncherCode::Ok {
+                    let state = answer.state.map_or("", |state| state.as_str());
+                    let text = format!("the task of the question is {state}");
+                    self.question_failed(answer.exit_code(), text);
+                    return;
+                }
+                self.answer = Some(answer.text);
+                self.feed(Event::StopRequested(StopBy::Done));
+            }
+            Err((code, text)) => self.question_failed(code, text),
+        }
+    }
+
+    fn question_failed(&mut self, code: LauncherCode, text: String) {
+        let host = self.entry_rank().map_or(HostIx(0), |r| self.job.plan.instance(r).host);
+        self.note_failure(host, text, Told::NotYet);
+        self.feed(Event::AskFailed { host, code });
+    }
+
+    fn entry_rank(&self) -> Option<Rank> {
+        let planned = self.job.plan.agent(self.job.entry_point()?);
+        (planned.count > 0).then_some(planned.first)
+    }
+}
+
+impl Job {
+    /// The agent that is asked where a person asks the job.
+    pub(crate) fn entry_point(&self) -> Option<AgentIx> {
+        let serves = |ix: AgentIx| {
+            let agent = self.spec.agent(ix);
+            agent.has_port() || agent.external().is_some()
+        };
+        a2arun_core::topology::entry_point(&self.spec, serves)
+    }
+}
+
+/// Prints the answer as it comes, in whole lines: others write to the same terminal.
+struct Shower {
+    sinks: Option<Sinks>,
+    talk: Talk,
+    line: String,
+}
+
+impl Shower {
+    fn step(&mut self, step: Step) {
+        match step {
+            Step::Warning(text) => self.talk.warning(&text),
+            Step::Asking { dialect, url } => {
+                self.talk.progress(&format!("asking {url} ({dialect})"));
+            }
+            Step::Note(text) => self.talk.progress(&text),
+            Step::Answer(text) => self.line.push_str(&text),
+            Step::Raw(_) => {}
+        }
+        if let (Some(end), Some(sinks)) = (self.line.rfind('\n'), &self.sinks) {
+            // Where there is no room the rest comes at the end, where it is waited for.
+            if let Ok(permit) = sinks.stdout.try_reserve() {
+                permit.send(self.line.drain(..=end).collect::<String>().into_bytes());
+            }
+        }
+    }
+
+    async fn finish(mut self) {
+        if self.line.is_empty() {
+            return;
+        }
+        if !self.line.ends_with('\n') {
+            self.line.push('\n');
+        }
+        if let Some(sinks) = &self.sinks {
+            // A reader that is gone does not want it.
+            let _ = sinks.stdout.send(self.line.into_bytes()).await;
+        }
+    }
+}
