@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use a2arun_core::card::{Card, CardWarning, SchemeKind, check};
+use a2arun_core::card::{Binding, Card, CardWarning, SchemeKind, check};
 use a2arun_core::exit_code::LauncherCode;
 use a2arun_core::lines::visible;
 use serde::Serialize;
@@ -70,15 +70,18 @@ fn human(asked: &Asked, found: &Found) -> String {
     let mut text = format!("{}{version}\n", or_dash(&card.name));
     let mut row = |name: &str, value: &str| text.push_str(&format!("  {name:<12} {value}\n"));
     if !card.description.is_empty() {
-        row("", &card.description.replace('\n', " "));
+        row("does", &card.description.replace('\n', " "));
     }
     row("card", &format!("{}, at {}", card.format.as_str(), found.at));
     row("called at", &asked.url.to_string());
     for interface in card.interfaces() {
         let tenant = interface.tenant.as_deref().map(|t| format!(", tenant {t}"));
         let tenant = tenant.unwrap_or_default();
-        let words =
-            format!("{} {} at {}{tenant}", interface.binding, interface.version, interface.url);
+        let words = match &interface.binding {
+            // It has no versions.
+            Binding::Query => format!("POST /query at {}", interface.url),
+            binding => format!("{binding} {} at {}{tenant}", interface.version, interface.url),
+        };
         row("interface", &words);
     }
     row("streams", card.streaming.map_or("does not say", |yes| if yes { "yes" } else { "no" }));
