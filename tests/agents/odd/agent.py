@@ -1,6 +1,6 @@
 """An agent that answers as no SDK does but real ones do, in the standard library alone.
 
-    agent.py [--card KIND]
+    agent.py [--card KIND] [--tls CERT KEY]
 
 The card: `good` (A2A 1.0 over JSON-RPC), `stream` (the same, saying that it streams), `wild` (its
 URL is 0.0.0.0), `second` (a binding of its own first, then one that is not there, then JSON-RPC),
@@ -23,13 +23,16 @@ URL is 0.0.0.0), `second` (a binding of its own first, then one that is not ther
 import argparse
 import json
 import os
+import ssl
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 parser = argparse.ArgumentParser()
 parser.add_argument("--card", default="good")
-KIND = parser.parse_args().card
+parser.add_argument("--tls", nargs=2)
+ARGS = parser.parse_args()
+KIND = ARGS.card
 HOST = os.environ.get("A2A_BIND_HOST", "127.0.0.1")
 PORT = int(os.environ.get("PORT", "0"))
 looks = {}
@@ -74,7 +77,7 @@ class Handler(BaseHTTPRequestHandler):
         elif KIND == "guarded" and self.headers.get("X-Key") != "sesame":
             self.reply(401, {"error": "who are you?"})
         else:
-            self.reply(200, card(os.environ.get("A2A_PUBLIC_URL") or f"http://127.0.0.1:{PORT}"))
+            self.reply(200, card(os.environ.get("A2A_PUBLIC_URL") or HERE))
 
     def do_POST(self):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
@@ -156,6 +159,11 @@ class Handler(BaseHTTPRequestHandler):
 server = ThreadingHTTPServer((HOST, PORT), Handler)
 server.daemon_threads = True
 PORT = server.server_address[1]
+HERE = f"{'https' if ARGS.tls else 'http'}://127.0.0.1:{PORT}"
+if ARGS.tls:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*ARGS.tls)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
 print(f"listening on {HOST} port {PORT}", flush=True)
 try:
     server.serve_forever()
