@@ -8,6 +8,7 @@ pub mod http;
 pub mod leftovers;
 pub mod lines;
 pub mod procs;
+pub mod real_agents;
 pub mod run;
 pub mod storm;
 pub mod wait;

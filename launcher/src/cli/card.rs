@@ -1,9 +1,11 @@
 //! `a2arun card`.
 
+use std::time::Duration;
+
 use clap::Args;
 use http::{HeaderName, HeaderValue};
 
-use crate::cli::options::OutputArgs;
+use crate::cli::options::{OutputArgs, duration};
 use crate::cli::query::header;
 
 /// Everything that `card` takes.
@@ -15,6 +17,9 @@ pub struct CardArgs {
     /// Send this header along, once for each
     #[arg(long, value_name = "NAME:VALUE", value_parser = header)]
     pub header: Vec<(HeaderName, HeaderValue)>,
+    /// Give up after this long
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "30s")]
+    pub timeout: Duration,
     /// Print the card as it came
     #[arg(long)]
     pub raw: bool,

@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 
-use a2arun_core::card::{Card, CardWarning, SchemeKind, check};
+use a2arun_core::card::{Binding, Card, CardWarning, SchemeKind, check};
 use a2arun_core::exit_code::LauncherCode;
 use a2arun_core::lines::visible;
 use serde::Serialize;
+use tokio::time::timeout;
 
 use crate::a2a::{AskError, Asked, Client, Found, Lookup, find_card};
 use crate::cli::{CardArgs, OutputFormat};
@@ -17,9 +18,14 @@ pub(super) async fn card(args: &CardArgs, context: &Context) -> anyhow::Result<u
     let asked = asked(&args.target, None, context).await?;
     let cert_file = context.var("SSL_CERT_FILE").filter(|v| !v.is_empty()).map(PathBuf::from);
     let client = Client::new(args.header.clone(), cert_file);
-    let lookup = find_card(&client, &asked.url)
-        .await
-        .map_err(|source| failure(&AskError::Unreachable { who: asked.who.clone(), source }))?;
+    // Cancel safe: what was opened is closed.
+    let lookup = timeout(args.timeout, find_card(&client, &asked.url)).await;
+    let who = || asked.who.clone();
+    let lookup = lookup.map_err(|_| {
+        let (after, doing) = (args.timeout, String::new());
+        failure(&AskError::Late { who: who(), after, doing })
+    })?;
+    let lookup = lookup.map_err(|source| failure(&AskError::Unreachable { who: who(), source }))?;
     let found = match lookup {
         Lookup::Found(found) => found,
         Lookup::Refused { at, status } => {
@@ -70,15 +76,18 @@ fn human(asked: &Asked, found: &Found) -> String {
     let mut text = format!("{}{version}\n", or_dash(&card.name));
     let mut row = |name: &str, value: &str| text.push_str(&format!("  {name:<12} {value}\n"));
     if !card.description.is_empty() {
-        row("", &card.description.replace('\n', " "));
+        row("does", &card.description.replace('\n', " "));
     }
     row("card", &format!("{}, at {}", card.format.as_str(), found.at));
     row("called at", &asked.url.to_string());
     for interface in card.interfaces() {
         let tenant = interface.tenant.as_deref().map(|t| format!(", tenant {t}"));
         let tenant = tenant.unwrap_or_default();
-        let words =
-            format!("{} {} at {}{tenant}", interface.binding, interface.version, interface.url);
+        let words = match &interface.binding {
+            // It has no versions.
+            Binding::Query => format!("POST /query at {}", interface.url),
+            binding => format!("{binding} {} at {}{tenant}", interface.version, interface.url),
+        };
         row("interface", &words);
     }
     row("streams", card.streaming.map_or("does not say", |yes| if yes { "yes" } else { "no" }));

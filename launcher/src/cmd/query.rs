@@ -38,9 +38,19 @@ pub(super) async fn query(args: &QueryArgs, context: &Context) -> anyhow::Result
         (_, true) | (OutputFormat::Quiet, _) => {}
         (OutputFormat::Json, _) => print_json(&document)?,
         (OutputFormat::Jsonl, _) => print_line(&serde_json::to_string(&document)?)?,
-        (OutputFormat::Human, _) => last_words(args, &answer),
+        (OutputFormat::Human, _) if answer.exit_code() != LauncherCode::AgentFailed => {
+            last_words(args, &answer);
+        }
+        (OutputFormat::Human, _) => {}
     }
-    Ok(code(&asked, &answer))
+    match answer.exit_code() {
+        LauncherCode::AgentFailed => {
+            let state = answer.state.map_or("", TaskState::as_str);
+            let message = format!("the task of {} is {state}", asked.who);
+            Err(Failure::new(LauncherCode::AgentFailed, message).into())
+        }
+        code => Ok(code.code()),
+    }
 }
 
 /// `query --output json`.
@@ -170,13 +180,10 @@ fn visible_talk(text: &str) -> String {
     }
 }
 
-/// What to do next, where there is something.
+/// How to go on, where that is possible.
 fn last_words(args: &QueryArgs, answer: &Answer) {
-    let state = match answer.state {
-        None | Some(TaskState::Completed) => None,
-        Some(state) => Some(state),
-    };
-    if let Some(state) = state {
+    let asks = answer.state.is_some_and(TaskState::is_interrupted);
+    if let Some(state) = answer.state.filter(|_| asks) {
         say(&format!("the task is {state}"));
     }
     let Some(session) = &answer.context else { return };
@@ -185,7 +192,7 @@ fn last_words(args: &QueryArgs, answer: &Answer) {
         line.push_str(&format!(" --agent {}", quoted(agent)));
     }
     line.push_str(&format!(" --session {}", quoted(session)));
-    if let (Some(task), true) = (&answer.task, state.is_some_and(TaskState::is_interrupted)) {
+    if let (Some(task), true) = (&answer.task, asks) {
         line.push_str(&format!(" --task {}", quoted(task)));
     }
     say(&format!("{line} TEXT"));
@@ -198,15 +205,6 @@ fn quoted(text: &str) -> String {
         return text.to_owned();
     }
     format!("'{}'", visible(text).replace('\'', "'\\''"))
-}
-
-fn code(asked: &Asked, answer: &Answer) -> u8 {
-    let code = answer.exit_code();
-    if code != LauncherCode::Ok {
-        let state = answer.state.map_or("", TaskState::as_str);
-        say(&format!("error: the task of {} is {state}", asked.who));
-    }
-    code.code()
 }
 
 #[cfg(test)]

@@ -60,7 +60,7 @@ impl Reply {
             }
             Event::Artifact { task, context, artifact, append } => {
                 self.belongs(task, context);
-                let text = text_of(&artifact.parts);
+                let text = made_of(&artifact.parts);
                 let known = self.artifacts.iter_mut().find(|made| made.id == artifact.id);
                 match (known, append) {
                     (Some(made), true) => made.text.push_str(&text),
@@ -73,8 +73,8 @@ impl Reply {
         pieces
     }
 
-    /// Nothing more comes. What an agent said to its last state is the answer where it gave no
-    /// other; so is the last thing that it said at all.
+    /// Nothing more comes. What an agent said to its last state is the answer where it made
+    /// nothing and gave no other; so is the last thing that it said at all.
     pub fn end(&mut self) -> Vec<Piece> {
         let mut pieces = Vec::new();
         let text = self.text();
@@ -101,13 +101,14 @@ impl Reply {
     /// The whole answer.
     pub fn text(&self) -> String {
         let made = self.made();
-        if !made.is_empty() || !self.messages.is_empty() {
+        if !self.artifacts.is_empty() || !self.messages.is_empty() {
             let messages = self.messages.iter().map(String::as_str);
             let texts: Vec<&str> =
                 [made.as_str()].into_iter().chain(messages).filter(|t| !t.is_empty()).collect();
             let asks = self.state.is_some_and(TaskState::is_interrupted);
             return match &self.said {
                 // A question comes behind what was made so far.
+                Some(said) if asks && texts.is_empty() => said.clone(),
                 Some(said) if asks => format!("{}\n{said}", texts.join("\n")),
                 Some(_) | None => texts.join("\n"),
             };
@@ -129,7 +130,7 @@ impl Reply {
     fn task(&mut self, task: Task, pieces: &mut Vec<Piece>) {
         self.belongs(task.id, task.context);
         for artifact in task.artifacts {
-            let text = text_of(&artifact.parts);
+            let text = made_of(&artifact.parts);
             match self.artifacts.iter_mut().find(|made| made.id == artifact.id) {
                 Some(made) => made.text = text,
                 None => self.artifacts.push(Made { id: artifact.id, text }),
@@ -171,6 +172,22 @@ impl Reply {
         }
         self.shown = text;
     }
+}
+
+/// An artifact's parts as text. What was appended to it stands as parts of their own in its task
+/// (both SDKs do that), so texts follow each other directly: `wea`, `ther`.
+fn made_of(parts: &[Part]) -> String {
+    let mut text = String::new();
+    let mut after_text = true;
+    for part in parts {
+        let is_text = matches!(part, Part::Text(_));
+        if !(text.is_empty() || is_text && after_text) {
+            text.push('\n');
+        }
+        text.push_str(&part_text(part));
+        after_text = is_text;
+    }
+    text
 }
 
 /// Parts as text: one a line, data as JSON, files by their place.

@@ -71,6 +71,12 @@ fn answers_that_come_at_once() {
     );
     let asked = vec![artifact("a", "so far", false), status(InputRequired, Some("which?"))];
     assert_eq!(shown(asked), r#""so far" "\nwhich?" | input-required over=true"#);
+    // Something empty is an empty answer.
+    let empty =
+        vec![status(Working, Some("looking")), artifact("a", "", false), status(Completed, None)];
+    assert_eq!(shown(empty), "(looking) | completed over=true");
+    let asked = vec![artifact("a", "", false), status(InputRequired, Some("which?"))];
+    assert_eq!(shown(asked), r#""which?" | input-required over=true"#);
     // An echo of the question is no answer.
     let echo = vec![Message { from_agent: false, ..said("q") }];
     assert_eq!(shown(vec![task(Working, &[], echo)]), "| working over=false");
@@ -94,6 +100,15 @@ fn answers_that_come_in_pieces() {
         shown(stream),
         r#"(looking) "The " "weather" "\nMaps" (done) | completed over=true"#
     );
+    // Its task has what was appended as parts of their own.
+    let whole = ["The ", "wea", "ther"].iter().flat_map(|text| parts(text)).collect();
+    let whole = Artifact { id: "a".into(), name: None, parts: whole };
+    let (id, context) = (Some("t".into()), Some("c".into()));
+    let (message, history) = (None, Vec::new());
+    let last = Task { id, context, state: Completed, message, artifacts: vec![whole], history };
+    let stream =
+        vec![artifact("a", "The ", false), artifact("a", "weather", true), Event::Task(last)];
+    assert_eq!(shown(stream), r#""The " "weather" | completed over=true"#);
     // Made anew: what was shown stays, the new text comes on a line of its own.
     let anew = vec![artifact("a", "first", false), artifact("a", "second", false)];
     assert_eq!(shown(anew), r#""first" "\nsecond" | - over=false"#);
