@@ -10,6 +10,7 @@ pub mod ids;
 pub mod launch;
 pub mod lines;
 pub mod machine;
+pub mod mask;
 pub mod outcome;
 pub mod plan;
 pub mod record;

@@ -9,6 +9,7 @@ mod logs;
 mod plan;
 mod prepare;
 mod run;
+mod secrets;
 mod status;
 mod stop;
 mod trust;

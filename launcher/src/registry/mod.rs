@@ -14,7 +14,8 @@ mod folder;
 mod scan;
 
 pub(crate) use folder::{
-    AgentRanks, HostReach, RunFolder, RunJson, RunsDir, VERSION, prune, write_closed, write_result,
+    AgentRanks, HostReach, RunFolder, RunJson, RunsDir, SecretRef, VERSION, prune, write_closed,
+    write_result,
 };
 pub(crate) use scan::{
     Entry, Found, Life, boot_id, find, last_status, list, process_start, reread,
