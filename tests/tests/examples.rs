@@ -227,6 +227,7 @@ fn dotenv_and_secrets_hands_over_every_value() -> Result<()> {
         "keeper: KEEPER_KEY has 22 characters, mark d0241f05",
         "keeper: PASSPHRASE has 28 characters, mark c4bbcb1f",
         "keeper: SESSION_TOKEN has 20 characters, mark b8dcc4ec",
+        "keeper: by mistake: my key is ******, keep it",
     ] {
         ensure!(output.stdout.contains(line), "{line}: {}", output.describe());
     }

@@ -12,6 +12,7 @@ pub mod ids;
 pub mod launch;
 pub mod lines;
 pub mod machine;
+pub mod mask;
 pub mod outcome;
 pub mod peers;
 pub mod plan;

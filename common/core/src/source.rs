@@ -122,7 +122,7 @@ impl Code {
             }
             Self::Duplicate => "a key, an id or a name that stands twice",
             Self::Missing => {
-                "something required is absent: an id, what to run, a host for `target: remote`, …"
+                "something required is absent: an id, what to run, a host for `target: remote`"
             }
             Self::Type => {
                 "a value of the wrong type: a list where a text is meant, a text where a map is meant"
@@ -131,16 +131,18 @@ impl Code {
                 "a value that is not allowed: out of range, no known word, no valid name"
             }
             Self::UnknownName => "a reference to an agent that the job does not have",
-            Self::Variable => "a `${VAR}` that is not set, or is not written as one",
+            Self::Variable => {
+                "a `${VAR}` that is not set or not written as one; a `$(NAME)` that nobody has"
+            }
             Self::Conflict => "two settings that cannot both hold",
             Self::Reserved => "a variable that a2arun sets itself; the help names the field to use",
             Self::Cycle => {
-                "a circle, through `depends_on` or in a `dag`; the message shows its path"
+                "a circle through `depends_on`, in a `dag` or in a hierarchy; the message shows its path"
             }
             Self::NotYet => "understood and checked, but without effect in this version",
             Self::NoEffect => "a key that means nothing beside another one",
             Self::NoSet => {
-                "an agent that stands in no set of the topology: it is launched without peers"
+                "an agent that stands in no set of the topology, or that its root does not reach"
             }
             Self::Replicas => "several copies where the topology or another field means one",
             Self::PortClash => {

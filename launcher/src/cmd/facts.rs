@@ -133,12 +133,12 @@ pub(super) fn site(
 }
 
 /// A path of a job file. `~/…` stays as it is: the host it is on knows its home.
-fn place(path: &str, base: &Path) -> PathBuf {
+pub(super) fn place(path: &str, base: &Path) -> PathBuf {
     if path == "~" || path.starts_with("~/") { PathBuf::from(path) } else { base.join(path) }
 }
 
 /// `~/…` on this machine.
-fn at_home(path: &Path, context: &Context) -> PathBuf {
+pub(super) fn at_home(path: &Path, context: &Context) -> PathBuf {
     match (path.strip_prefix("~"), context.text("HOME")) {
         (Ok(rest), Some(home)) => Path::new(&home).join(rest),
         _ => path.to_owned(),

@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 
 use crate::cli::{JobRef, LogsArgs, OutputFormat};
 use crate::cmd::status::entry;
-use crate::cmd::{Context, Failure};
+use crate::cmd::{Context, Failure, secrets};
 use crate::head::listen;
 use crate::output::{Activity, LogFormat, LogSink, Names, Printer, Written, say};
 use crate::registry::{Entry, HostReach, RunJson};
@@ -28,6 +28,10 @@ pub(super) async fn logs(args: &LogsArgs, context: &Context) -> anyhow::Result<u
     let run = Arc::new(entry.run.clone());
     let names: Names = Arc::new(move |rank| run.name_of(rank));
     let targets = targets(&entry, args.trust.as_deref(), context)?;
+    let (mask, gone) = secrets::known(&entry.run, context);
+    if let Some(warning) = secrets::warning(&gone) {
+        say(&warning);
+    }
     let (printer, sinks) = Printer::start().context("cannot write to stdout or stderr")?;
     let mut readers = JoinSet::new();
     for (reach, target) in targets {
@@ -39,6 +43,7 @@ pub(super) async fn logs(args: &LogsArgs, context: &Context) -> anyhow::Result<u
             sinks.clone(),
             None,
             Arc::new(Activity::default()),
+            mask.clone(),
         );
         let filter = Filter { sink, ranks: ranks.clone(), only_stderr: args.stderr };
         let run = entry.run.run.clone();

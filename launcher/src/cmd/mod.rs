@@ -17,6 +17,7 @@ mod prepare;
 mod query;
 mod run;
 mod schema;
+mod secrets;
 mod status;
 mod stop;
 mod trust;

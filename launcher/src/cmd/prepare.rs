@@ -8,9 +8,10 @@ use a2arun_core::exit_code::LauncherCode;
 use a2arun_core::hostfile::HostEntry;
 use a2arun_core::ids::RunId;
 use a2arun_core::machine::job::OnFailure;
+use a2arun_core::mask::Mask;
 use a2arun_core::plan::{
     Bindings, HostOrigin, Hosts, LaunchBuilder, LaunchFacts, LaunchInputs, LaunchWarning, Plan,
-    PlannedPort, ResolvedPlan,
+    PlannedPort, ResolvedPlan, secret_values,
 };
 use a2arun_core::source::{Code, Finding, nearest};
 use a2arun_core::spec::{AgentIx, AgentSpec, JobSpec, PortSpec};
@@ -20,9 +21,9 @@ use jiff::Timestamp;
 
 use crate::cli::{OutputFormat, RunArgs};
 use crate::cmd::load::{self, JobFile, Planned, Request};
-use crate::cmd::{Context, Failure, facts};
+use crate::cmd::{Context, Failure, facts, secrets};
 use crate::head::Job;
-use crate::registry::HostReach;
+use crate::registry::{HostReach, SecretRef};
 use crate::target::{Installed, Local, NODED_PORT, Target};
 
 /// DESIGN §6.
@@ -35,6 +36,8 @@ pub(super) struct Prepared {
     pub(super) warnings: Vec<String>,
     pub(super) reach: Vec<HostReach>,
     pub(super) trust: Option<PathBuf>,
+    /// Where `logs` may learn what to mask.
+    pub(super) secrets: Vec<SecretRef>,
 }
 
 pub(super) fn prepare(args: &RunArgs, context: &Context) -> anyhow::Result<Prepared> {
@@ -90,6 +93,10 @@ pub(super) fn prepare(args: &RunArgs, context: &Context) -> anyhow::Result<Prepa
     let sites = spec.agents.iter().map(|a| facts::site(a, &base, local, context));
     let sites = sites.collect::<anyhow::Result<Vec<_>>>()?;
     let user = context.text("USER").unwrap_or_else(|| format!("uid {}", context.uid));
+    let file = args.words.first().filter(|_| !program).map(|path| context.cwd.join(path));
+    let environment = context.texts();
+    let mask = Mask::new(secret_values(&spec, &facts, &exports, &environment));
+    let secrets = secrets::references(&spec, &facts, args, file.as_deref(), &base, &environment);
     let job = Job {
         plan,
         run,
@@ -101,7 +108,8 @@ pub(super) fn prepare(args: &RunArgs, context: &Context) -> anyhow::Result<Prepa
         exports,
         stdin,
         facts,
-        environment: context.texts(),
+        mask,
+        environment,
         trace_id,
         question: args.query.clone().or_else(|| spec.execution.input.clone()),
         prints_answer: args.output.output == OutputFormat::Human
@@ -115,7 +123,7 @@ pub(super) fn prepare(args: &RunArgs, context: &Context) -> anyhow::Result<Prepa
         program,
         spec,
     };
-    Ok(Prepared { job, warnings, reach, trust })
+    Ok(Prepared { job, warnings, reach, trust, secrets })
 }
 
 fn agent(spec: &JobSpec, option: &str, id: &str) -> anyhow::Result<AgentIx> {

@@ -39,11 +39,12 @@ pub(super) async fn run(args: RunArgs, context: &Context) -> anyhow::Result<u8> 
         Ok(prepared) => prepared,
         Err(stopped) => return Ok(stopped.code()),
     };
-    let Ready { prepared: Prepared { job, warnings, reach, trust }, writer, files } = ready?;
+    let Ready { prepared, writer, files } = ready?;
+    let Prepared { job, warnings, reach, trust, secrets } = prepared;
     warnings.iter().for_each(|w| say(w));
     let (printer, sinks) = Printer::start().context("cannot write to stdout or stderr")?;
     let (asks_in, asks) = mpsc::channel(ASKS_DEPTH);
-    let folder = open_folder(&job, &reach, trust.as_deref(), context);
+    let folder = open_folder(&job, &reach, trust.as_deref(), secrets, context);
     let mut servers = JoinSet::new();
     let folder = match folder {
         Ok((folder, socket)) => {
@@ -208,6 +209,7 @@ fn open_folder(
     job: &Job,
     reach: &[registry::HostReach],
     trust: Option<&Path>,
+    secrets: Vec<registry::SecretRef>,
     context: &Context,
 ) -> anyhow::Result<(RunFolder, std::path::PathBuf)> {
     let runs = context.runs()?;
@@ -246,6 +248,7 @@ fn open_folder(
         placed: job.plan.instances.iter().map(|i| i.host.0).collect(),
         trust: trust.map(Path::to_owned),
         entry: job.entry_point().map(|ix| job.spec.agent(ix).id.clone()),
+        secrets,
     };
     folder
         .write_run(&run)

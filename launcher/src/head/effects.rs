@@ -116,6 +116,7 @@ impl Head {
             self.io.sinks.clone(),
             self.io.files.clone(),
             self.io.activity.clone(),
+            self.job.mask.clone(),
         );
         let (ends_in, ends) = oneshot::channel();
         let target = self.job.targets[host.get()].clone();

@@ -196,7 +196,8 @@ async fn last_words(head: &Head, rank: Rank) -> Vec<String> {
     if timeout(TAIL_LIMIT, read_logs(target, request, &mut tail)).await.is_err() {
         tracing::debug!(%rank, "its last lines did not come in time");
     }
-    let text = String::from_utf8_lossy(&tail.0);
+    let masked = head.job.mask.bytes(&tail.0);
+    let text = String::from_utf8_lossy(&masked);
     let mut lines: Vec<&str> = text.lines().collect();
     if offset > 0 && !lines.is_empty() {
         lines.remove(0);
@@ -306,7 +307,8 @@ fn cause_text(head: &Head, failure: Failure) -> Option<String> {
     let (_, record) = head.instances.get(rank)?.exit.as_ref()?;
     let plan = &head.job.plan;
     let host = plan.host(plan.instance(rank).host).name();
-    Some(cause_line(&plan.name(rank).to_string(), host.as_str(), record))
+    let line = cause_line(&plan.name(rank).to_string(), host.as_str(), record);
+    Some(head.job.mask.text(&line))
 }
 
 fn host_failure(head: &Head, failure: Failure) -> Option<&HostFailure> {
@@ -329,7 +331,7 @@ fn first_cause(head: &Head, failure: Failure, stderr: Vec<String>) -> FirstCause
         rank: failure.rank.map(|rank| rank.0),
         host: host.map(|h| plan.host(h).name().to_string()),
         when: failure.when,
-        why: text,
+        why: head.job.mask.text(&text),
         reason: record.map(|r| r.reason.to_string()),
         code: record.and_then(|r| r.code),
         signal: record.and_then(|r| r.signal).map(|s| s.0),

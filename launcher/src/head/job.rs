@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use a2arun_core::ids::RunId;
 use a2arun_core::machine::job::OnFailure;
+use a2arun_core::mask::Mask;
 use a2arun_core::plan::{LaunchFacts, Plan, Site};
 use a2arun_core::spec::{AgentIx, JobSpec};
 use a2arun_core::status::StatusJson;
@@ -35,6 +36,8 @@ pub(crate) struct Job {
     pub(crate) stdin: Option<AgentIx>,
     /// Files of variables and secrets, read.
     pub(crate) facts: LaunchFacts,
+    /// Values that nobody may read in what is shown.
+    pub(crate) mask: Mask,
     /// The head's environment, for agents on its machine.
     pub(crate) environment: BTreeMap<String, String>,
     pub(crate) trace_id: String,

@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 
 use a2arun_core::ids::{Incarnation, Rank};
 use a2arun_core::lines::{LineAssembler, Sink};
+use a2arun_core::mask::{Mask, MaskStream};
 use a2arun_core::status::EventJson;
+use bytes::Bytes;
 use jiff::Timestamp;
 
 use crate::output::files::{Files, Piece};
@@ -53,6 +55,7 @@ impl Activity {
 /// Takes the output of one host.
 pub(crate) struct LogSink {
     activity: Arc<Activity>,
+    mask: Mask,
     host: String,
     names: Names,
     format: LogFormat,
@@ -72,6 +75,8 @@ enum LastLine {
 struct Stream {
     incarnation: Incarnation,
     assembler: LineAssembler,
+    /// `None`: there is nothing to mask.
+    mask: Option<MaskStream>,
     prefix: Arc<[u8]>,
     last: Instant,
 }
@@ -84,12 +89,15 @@ impl LogSink {
         sinks: Sinks,
         files: Option<Files>,
         activity: Arc<Activity>,
+        mask: Mask,
     ) -> Self {
-        Self { activity, host, names, format, sinks, files, streams: HashMap::new(), partials: 0 }
+        let streams = HashMap::new();
+        Self { activity, mask, host, names, format, sinks, files, streams, partials: 0 }
     }
 
     fn stream(&mut self, rank: Rank, incarnation: Incarnation, kind: StreamKind) -> &mut Stream {
         let (names, format, host) = (&self.names, &self.format, &self.host);
+        let mask = &self.mask;
         self.streams.entry((rank, kind)).or_insert_with(|| {
             let (sink, style) = match (format, kind) {
                 (
@@ -107,6 +115,7 @@ impl LogSink {
             Stream {
                 incarnation,
                 assembler: LineAssembler::new(sink),
+                mask: mask.stream(),
                 prefix: prefix.into(),
                 last: Instant::now(),
             }
@@ -177,6 +186,31 @@ impl LogSink {
     }
 }
 
+/// What may be seen of a piece of output.
+#[derive(Default)]
+struct Shown {
+    masked: Vec<u8>,
+}
+
+impl Shown {
+    /// What was held of a stream that is over.
+    fn rest(&mut self, mask: Option<&mut MaskStream>) {
+        if let Some(mask) = mask {
+            mask.finish(&mut self.masked);
+        }
+    }
+
+    /// Behind that, what may be seen of `data`: itself, where nothing is masked.
+    fn take(mut self, data: Bytes, end: bool, mask: Option<&mut MaskStream>) -> Bytes {
+        let Some(mask) = mask else { return data };
+        mask.push(&data, &mut self.masked);
+        if end {
+            mask.finish(&mut self.masked);
+        }
+        self.masked.into()
+    }
+}
+
 impl std::fmt::Debug for LogSink {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("LogSink").field("host", &self.host).finish_non_exhaustive()
@@ -191,11 +225,16 @@ impl ChunkSink for LogSink {
         let stream = self.stream(rank, incarnation, kind);
         let had = stream.assembler.has_partial();
         let prefix = stream.prefix.clone();
+        let mut shown = Shown::default();
         if stream.incarnation != incarnation {
             stream.incarnation = incarnation;
+            shown.rest(stream.mask.as_mut());
+            stream.assembler.tag_into(&shown.masked, &prefix, &mut lines);
             stream.assembler.finish(&prefix, &mut lines);
         }
-        stream.assembler.tag_into(&data, &prefix, &mut lines);
+        let begun = shown.masked.len();
+        let data = shown.take(data, end, stream.mask.as_mut());
+        stream.assembler.tag_into(&data[begun..], &prefix, &mut lines);
         stream.last = Instant::now();
         let mut last = LastLine::Whole;
         if end && stream.assembler.finish(&prefix, &mut lines) {
@@ -244,6 +283,12 @@ impl LogSink {
         let streams = std::mem::take(&mut self.streams);
         for ((rank, kind), mut stream) in streams {
             let mut lines = Vec::new();
+            let mut shown = Shown::default();
+            shown.rest(stream.mask.as_mut());
+            stream.assembler.tag_into(&shown.masked, &stream.prefix, &mut lines);
+            if let Some(files) = self.files.as_ref().filter(|_| !shown.masked.is_empty()) {
+                files.write(Piece { rank, stream: kind, data: shown.masked.into() }).await;
+            }
             if stream.assembler.finish(&stream.prefix, &mut lines) {
                 self.send((rank, stream.incarnation, kind), lines, LastLine::Partial).await;
             }

@@ -64,6 +64,25 @@ pub(crate) struct RunJson {
     /// Who answers questions to the job; absent in files of older versions.
     #[serde(default)]
     pub(crate) entry: Option<AgentId>,
+    /// Where the secrets of its output come from, never what they are.
+    #[serde(default)]
+    pub(crate) secrets: Vec<SecretRef>,
+}
+
+/// Where `logs` in another shell may learn which values to mask.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "by")]
+pub(crate) enum SecretRef {
+    /// A variable of the shell.
+    Env { name: String },
+    /// A file that is the secret.
+    File { path: PathBuf },
+    /// A file of variables.
+    EnvFile { path: PathBuf },
+    /// The job file has values under the names of secrets.
+    JobFile { path: PathBuf },
+    /// Nobody can say it again.
+    Gone { what: String },
 }
 
 /// An agent's ranks: `first .. first + count`.

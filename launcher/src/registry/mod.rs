@@ -17,7 +17,8 @@ mod scan;
 
 pub(crate) use events::Events;
 pub(crate) use folder::{
-    AgentRanks, HostReach, RunFolder, RunJson, RunsDir, VERSION, prune, write_closed, write_result,
+    AgentRanks, HostReach, RunFolder, RunJson, RunsDir, SecretRef, VERSION, prune, write_closed,
+    write_result,
 };
 pub(crate) use journal::{Entry as JournalEntry, Journal, JournalWriter};
 pub(crate) use scan::{

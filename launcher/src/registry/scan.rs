@@ -197,6 +197,7 @@ mod tests {
             placed: Vec::new(),
             trust: None,
             entry: None,
+            secrets: Vec::new(),
         };
         Entry { path: PathBuf::new(), run, life }
     }

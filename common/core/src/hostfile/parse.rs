@@ -8,6 +8,7 @@
 use crate::hostfile::columns::{self, Line};
 use crate::hostfile::entry::{HostEntry, PortRange};
 use crate::hostfile::hostlist;
+use crate::hostfile::keys::KEYS;
 use crate::ids::HostName;
 use crate::source::{Code, Finding, Span, nearest};
 
@@ -17,21 +18,6 @@ const LIKELY_PORT: u32 = 1024;
 const SLOTS_MAX: u32 = 1_000_000;
 /// Larger texts are no hostfiles.
 const BYTES_MAX: usize = 16 << 20;
-
-const KEYS: [&str; 12] = [
-    "slots",
-    "max_slots",
-    "user",
-    "port",
-    "addr",
-    "noded_port",
-    "labels",
-    "groups",
-    "gpus",
-    "ports",
-    "cpu",
-    "count",
-];
 
 /// Reads a hostfile; every finding at once. An empty file is an error.
 pub fn parse(text: &str) -> Result<Vec<HostEntry>, Vec<Finding>> {
@@ -499,9 +485,13 @@ fn set(entry: &mut HostEntry, word: &str, span: Span) -> Result<(), Box<Finding>
         _ => {
             let message = format!("unknown key `{}`", key.escape_debug());
             let finding = Finding::error(Code::UnknownKey, span, message);
-            return Err(Box::new(match nearest(key, KEYS) {
+            let known = || KEYS.iter().map(|k| k.key);
+            return Err(Box::new(match nearest(key, known()) {
                 Some(near) => finding.help(format!("did you mean `{near}`?")),
-                None => finding.help(format!("known keys: {}", KEYS[..10].join(", "))),
+                None => {
+                    let known: Vec<&str> = known().collect();
+                    finding.help(format!("known keys: {}", known.join(", ")))
+                }
             }));
         }
     }

@@ -12,3 +12,7 @@ pub mod session;
 pub mod tally;
 
 pub use illegal::IllegalTransition;
+
+#[cfg(test)]
+#[path = "tables_tests.rs"]
+mod tables;

@@ -25,6 +25,7 @@ mod ports;
 mod replicas;
 pub mod reserved;
 mod resolved;
+mod secrets;
 mod setup;
 mod subst;
 
@@ -42,4 +43,5 @@ pub use model::{
     PlanOptions, PlannedPort, StageIx,
 };
 pub use resolved::{Bindings, ResolveError, ResolvedPlan};
+pub use secrets::{is_secret_variable, job_values, secret_values};
 pub use setup::SETUP_FAILED;

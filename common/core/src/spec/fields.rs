@@ -223,7 +223,12 @@ const TARGET: [Field; 14] = [
     field("python", K::Text, "", "as `python` of the agent"),
     field("environment", K::Environment, "", "as `environment` of the agent, which wins"),
     reserved("password", "not used: SSH keys and agents are"),
-    field("image", K::Text, "", "`container` and `kubernetes` need it: the image"),
+    field(
+        "image",
+        K::Text,
+        "",
+        "the image; `container` needs it, and `kubernetes` where nothing else is run",
+    ),
     field("network", K::Text, "", "the container's network"),
     field("container_name", K::Text, "", "the container's name"),
     field("namespace", K::Text, "the context's", "the pod's namespace"),

@@ -48,7 +48,7 @@ mod yaml;
 #[cfg(feature = "spec")]
 pub use env_file::parse_env_file;
 #[cfg(feature = "spec")]
-pub use fields::{Field, FieldKind, SECTIONS, Section};
+pub use fields::{Field, FieldKind, SECTIONS, Section, Status};
 #[cfg(feature = "spec")]
 pub use load::{INPUT_BYTES_MAX, Loaded, load, load_bytes};
 pub use model::*;

@@ -1,0 +1,157 @@
+//! P9, readers: a secret that an agent prints is starred out wherever a2arun shows or writes it.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use a2arun_e2e::bed::{Bed, both};
+use anyhow::{Result, ensure};
+
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// Of a file, of an env_file, by its name, and of a file with two lines.
+const VALUES: [&str; 4] = [
+    "from-a-file-7f3a",
+    "from-an-env-file-91",
+    "by-its-name-55c2",
+    "line-one-of-it\nline-two-of-it",
+];
+
+/// Prints every value, the first in two pieces that are read apart: between them it waits for the
+/// file `go`, which is made when the first piece was seen.
+const LEAK: &str = r#"
+import os, sys, time
+first, second = os.environ["A_TOKEN"][:9], os.environ["A_TOKEN"][9:]
+os.write(1, f"half is here\n{first}".encode())
+while not os.path.exists("go"):
+    time.sleep(0.01)
+os.write(1, f"{second}\nfile {os.environ['FROM_FILE']} end\n".encode())
+os.write(1, f"name {os.environ['MY_API_KEY']} end\nlines {os.environ['B_SECRET']} end\n".encode())
+os.write(1, b"short ab12 stays, 4096 stays\n")
+os.write(2, f"failed with {os.environ['A_TOKEN']}".encode())
+sys.exit(3)
+"#;
+
+const JOB: &str = r#"
+agents:
+  - id: leak
+    command: [python3, leak.py]
+    workdir: .
+    protocol: none
+    env_file: [leak.env]
+    environment:
+      A_TOKEN: {secret: {file: token}}
+      B_SECRET: {secret: {file: lines}}
+      C_TOKEN: {secret: {cmd: [printf, of-a-command]}}
+      MY_API_KEY: by-its-name-55c2
+      MAX_TOKENS: 4096
+"#;
+
+/// A bed with the job and everything it reads.
+fn leaking(name: &str) -> Result<(Bed, std::path::PathBuf)> {
+    let bed = Bed::new(name)?;
+    let folder = bed.folder().join("jobs");
+    fs::write(folder.join("leak.py"), LEAK)?;
+    fs::write(folder.join("token"), format!("{}\n", VALUES[0]))?;
+    fs::write(folder.join("leak.env"), format!("FROM_FILE={}\nSHORT=ab12\n", VALUES[1]))?;
+    fs::write(folder.join("lines"), format!("{}\n", VALUES[3]))?;
+    let job = bed.job("leak", JOB)?;
+    Ok((bed, job))
+}
+
+fn clean(what: &str, text: &str) -> Result<()> {
+    for part in VALUES.iter().flat_map(|value| value.split('\n')) {
+        ensure!(!text.contains(part), "{what} shows {part}:\n{text}");
+    }
+    ensure!(!text.contains("from-a-fi"), "{what} shows the half of a value:\n{text}");
+    Ok(())
+}
+
+/// Every file below a folder.
+fn clean_files(folder: &Path) -> Result<u32> {
+    let mut seen = 0;
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            seen += clean_files(&path)?;
+        } else if path.is_file() {
+            clean(&path.display().to_string(), &String::from_utf8_lossy(&fs::read(&path)?))?;
+            seen += 1;
+        }
+    }
+    Ok(seen)
+}
+
+const LINES: [&str; 5] = [
+    "[0 leak@", // the tag; the host's name is the machine's
+    "file ****** end",
+    "name ****** end",
+    "lines ****** end",
+    "short ab12 stays, 4096 stays",
+];
+
+#[test]
+fn p9_a_secret_that_is_printed_is_shown_and_written_nowhere() -> Result<()> {
+    let (bed, job) = leaking("masked")?;
+    let out = bed.folder().join("out");
+    let mut head = bed.a2arun(["--output-dir"]).arg(&out).arg(&job).spawn()?;
+    // One write, so the half has come with the line before it.
+    head.until_stdout("half is here", LIMIT)?;
+    clean("the head, half way", &head.stdout())?;
+    fs::write(bed.folder().join("jobs/go"), "")?;
+    let output = head.wait(LIMIT)?;
+    output.expect_code(3)?;
+    clean("the head", &both(&output))?;
+    for line in LINES {
+        ensure!(output.stdout.contains(line), "{line}: {}", output.describe());
+    }
+    ensure!(
+        output.stdout.contains("] ******\n"),
+        "both halves are one value: {}",
+        output.describe()
+    );
+    // On stderr as a line, and in the block of its last lines.
+    let failed = output.stderr.matches("failed with ******").count();
+    ensure!(failed == 2, "{failed}: {}", output.describe());
+
+    let written = fs::read_to_string(out.join("leak.0.out"))?;
+    ensure!(written.starts_with("half is here\n******\nfile ****** end\n"), "{written}");
+    ensure!(fs::read_to_string(out.join("leak.0.err"))? == "failed with ******");
+    ensure!(fs::read_to_string(out.join("result.json"))?.contains("failed with ******"));
+    ensure!(clean_files(&out)? == 3);
+    ensure!(clean_files(&bed.folder().join("st"))? >= 3, "the run's own folder");
+    bed.finish()
+}
+
+#[test]
+fn p9_logs_in_another_shell_masks_what_can_be_known_again() -> Result<()> {
+    let (bed, job) = leaking("masklogs")?;
+    fs::write(bed.folder().join("jobs/go"), "")?;
+    let head = bed.a2arun([&job]).env("OUR_API_KEY", "only-in-that-shell").run()?;
+    head.expect_code(3)?;
+    for format in [&["logs", "leak"][..], &["logs", "leak", "--output", "jsonl"]] {
+        let output = bed.a2arun(format).run()?;
+        output.expect_code(0)?;
+        clean("logs", &both(&output))?;
+        ensure!(output.stdout.contains("name ****** end"), "{}", output.describe());
+        let unknown = "not known in this shell, so not masked: $OUR_API_KEY, the output of printf";
+        ensure!(output.stderr.contains(unknown), "{}", output.describe());
+    }
+    // What is gone cannot be masked, and that is said.
+    fs::remove_file(bed.folder().join("jobs/token"))?;
+    let output = bed.a2arun(["logs", "leak", "--stderr"]).run()?;
+    ensure!(output.stdout.contains(VALUES[0]) || output.stderr.contains(VALUES[0]));
+    ensure!(output.stderr.contains("jobs/token"), "{}", output.describe());
+    bed.finish()
+}
+
+#[test]
+fn a_job_without_secrets_is_shown_byte_for_byte() -> Result<()> {
+    let bed = Bed::new("unmasked")?;
+    let out = bed.folder().join("out");
+    let run = bed.a2arun(["-np", "1", "--output-dir"]).arg(&out);
+    let run = run.args(["--", "printf", "a ****** b\\n\\000\\377 tail"]).run()?;
+    run.expect_code(0)?;
+    ensure!(fs::read(out.join("printf.0.out"))? == b"a ****** b\n\0\xff tail");
+    bed.finish()
+}
