@@ -4,6 +4,7 @@ mod context;
 mod dotenv;
 mod error;
 mod facts;
+mod found;
 mod graph;
 mod init;
 mod list;
@@ -15,7 +16,9 @@ mod run;
 mod schema;
 mod status;
 mod stop;
+mod survey;
 mod trust;
+mod understood;
 mod validate;
 
 use crate::cli::{Cli, Verb};

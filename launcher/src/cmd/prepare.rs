@@ -5,22 +5,18 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use a2arun_core::exit_code::LauncherCode;
-use a2arun_core::hostfile::HostEntry;
 use a2arun_core::ids::RunId;
 use a2arun_core::machine::job::OnFailure;
-use a2arun_core::plan::{
-    Bindings, HostOrigin, Hosts, LaunchBuilder, LaunchFacts, LaunchInputs, Plan, PlannedPort,
-    ResolvedPlan,
-};
-use a2arun_core::source::nearest;
-use a2arun_core::spec::{AgentIx, AgentSpec, JobSpec};
+use a2arun_core::plan::Plan;
+use a2arun_core::spec::JobSpec;
 use a2arun_rt::tls::Credentials;
 use anyhow::Context as _;
 use jiff::Timestamp;
 
 use crate::cli::RunArgs;
-use crate::cmd::load::{self, JobFile, Planned, Request};
-use crate::cmd::{Context, Failure, facts};
+use crate::cmd::facts::{self, Located};
+use crate::cmd::load::{self, Planned, Request};
+use crate::cmd::{Context, Failure, survey};
 use crate::head::Job;
 use crate::registry::HostReach;
 use crate::target::{Installed, Local, NODED_PORT, Target};
@@ -32,49 +28,49 @@ const PORTS: (u16, u16) = (20_000, 29_999);
 #[derive(Debug)]
 pub(super) struct Prepared {
     pub(super) job: Job,
-    pub(super) warnings: Vec<String>,
+    /// As text, where there are any.
+    pub(super) warnings: Option<String>,
     pub(super) reach: Vec<HostReach>,
     pub(super) trust: Option<PathBuf>,
 }
 
-pub(super) fn prepare(args: &RunArgs, context: &Context) -> anyhow::Result<Prepared> {
-    let started = Timestamp::now();
-    let program = !args.program.is_empty();
-    let request = Request {
+/// What `run`'s options say of a job.
+pub(super) fn request(args: &RunArgs) -> Request<'_> {
+    Request {
         job: args.words.first().map(Path::new),
         program: &args.program,
         shape: &args.shape,
         hosts: &args.hosts,
+        variables: &args.variables,
+        until: args.until.as_deref(),
+        stdin: args.stdin.as_deref(),
         strict: args.strict,
         output: args.output,
-    };
-    let Planned { file, hosts, plan } = load::planned(&request, context)?;
-    let rendered = file.rendered();
-    let JobFile { mut spec, base, dotenv, .. } = file;
-    let plan = Arc::new(plan);
-    if let Some(id) = &args.until {
-        spec.execution.ends_with = Some(agent(&spec, "--until", id)?);
     }
-    let stdin = args.stdin.as_deref().map(|id| agent(&spec, "--stdin", id)).transpose()?;
-    if let Some(what) = spec.unlaunchable().first() {
+}
+
+pub(super) fn prepare(args: &RunArgs, context: &Context) -> anyhow::Result<Prepared> {
+    let started = Timestamp::now();
+    let mut planned = load::planned(&request(args), context)?;
+    if let Some(what) = planned.file.spec.unlaunchable().first() {
         return Err(Failure::new(LauncherCode::InvalidJob, what.to_string())
             .hint("`a2arun validate -v` lists what is not acted on yet")
             .into());
     }
-    let run = run_id(&spec)?;
-    let facts = facts::read(&spec, &base, &dotenv, context)?;
-    let exports = exports(args, context)?;
+    let run = run_id(&planned.file.spec)?;
+    let facts = facts::read(&planned.file, &args.variables.env_file, context)?;
+    let exports = survey::exports(&args.variables, context)?;
     let trace_id = hex(&random::<16>()?);
-    let mut warnings: Vec<String> = rendered.into_iter().collect();
-    let unknown = check_launch(&spec, &plan, &run, &exports, &trace_id, (stdin, &facts))?;
-    if !program {
-        // On a command line `$(x)` is most often meant for the shell that is run.
-        warnings.extend(unknown);
-    }
-    let (targets, reach, trust) = targets(&plan, &hosts, args, context)?;
-    let local = targets.iter().any(|t| matches!(t, Target::Local(_)));
-    let sites = spec.agents.iter().map(|a| facts::site(a, &base, local, context));
-    let sites = sites.collect::<anyhow::Result<Vec<_>>>()?;
+    survey::check(&mut planned, &facts, &exports, &run, Some(&trace_id))?;
+    planned.file.check_strict(args.strict)?;
+    let (environment, elsewhere) = survey::base_env(&args.variables, context)?;
+    let here = survey::here(&planned, context);
+    let local = here.contains(&true);
+    let (targets, reach, trust) = targets(&planned.plan, &here, args, context)?;
+    let Planned { file, plan, stdin, .. } = planned;
+    let sites = file.spec.agents.iter().map(|a| facts::site(a, &file.base, local, context));
+    let sites = sites.map(Located::needed).collect::<anyhow::Result<Vec<_>>>()?;
+    let warnings = file.rendered();
     let user = context.text("USER").unwrap_or_else(|| format!("uid {}", context.uid));
     let job = Job {
         plan,
@@ -87,29 +83,15 @@ pub(super) fn prepare(args: &RunArgs, context: &Context) -> anyhow::Result<Prepa
         exports,
         stdin,
         facts,
-        environment: context.texts(),
+        environment,
+        elsewhere,
         trace_id,
         head: format!("{user}@{} pid {}", context.hostname, std::process::id()),
         started,
-        program,
-        spec,
+        program: file.is_program(),
+        spec: file.spec,
     };
     Ok(Prepared { job, warnings, reach, trust })
-}
-
-fn agent(spec: &JobSpec, option: &str, id: &str) -> anyhow::Result<AgentIx> {
-    let launched = |a: &&AgentSpec| a.external().is_none();
-    spec.find(id).filter(|ix| launched(&spec.agent(*ix))).ok_or_else(|| {
-        let launched = spec.agents.iter().filter(launched);
-        let known: Vec<&str> = launched.map(|a| a.id.as_str()).collect();
-        let message = format!("{option} names `{id}`, which is no agent of this job");
-        let failure = Failure::new(LauncherCode::Usage, message);
-        match nearest(id, known.iter().copied()) {
-            Some(near) => failure.hint(format!("did you mean `{near}`?")),
-            None => failure.hint(format!("its agents: {}", known.join(", "))),
-        }
-        .into()
-    })
 }
 
 fn random<const N: usize>() -> anyhow::Result<[u8; N]> {
@@ -133,73 +115,11 @@ fn run_id(spec: &JobSpec) -> anyhow::Result<RunId> {
     format!("{name}-{}", hex(&random::<4>()?)).parse().context("cannot name the run")
 }
 
-fn exports(args: &RunArgs, context: &Context) -> anyhow::Result<Vec<(String, String)>> {
-    let mut exports = Vec::with_capacity(args.export.len());
-    for (name, value) in &args.export {
-        let value = match value {
-            Some(value) => value.clone(),
-            None => context.text(name).ok_or_else(|| {
-                let message = format!("-x {name}: there is no such variable here");
-                Failure::new(LauncherCode::Usage, message).hint(format!("-x {name}=VALUE sets it"))
-            })?,
-        };
-        exports.push((name.clone(), value));
-    }
-    Ok(exports)
-}
-
-/// What core would refuse or warn of at the launch, said now: with made-up addresses and ports.
-fn check_launch(
-    spec: &JobSpec,
-    plan: &Arc<Plan>,
-    run: &RunId,
-    exports: &[(String, String)],
-    trace_id: &str,
-    (stdin, facts): (Option<AgentIx>, &LaunchFacts),
-) -> anyhow::Result<Vec<String>> {
-    let plain = exports.is_empty()
-        && *facts == LaunchFacts::default()
-        && spec.agents.iter().all(|a| is_plain(spec, a));
-    if plain {
-        return Ok(Vec::new());
-    }
-    let mut bindings = Bindings::of(plan);
-    for host in plan.host_indices() {
-        bindings.set_address(host, plan.host(host).name().clone());
-    }
-    for instance in &plan.instances {
-        if instance.port == PlannedPort::Auto {
-            bindings.set_port(instance.rank, PORTS.0);
-        }
-    }
-    let resolved = ResolvedPlan::new(plan.clone(), bindings).context("cannot check the launch")?;
-    let trace_id = Some(trace_id);
-    let inputs = LaunchInputs { spec, resolved: &resolved, run, trace_id, exports, stdin, facts };
-    let (_, warnings) = LaunchBuilder::new(inputs)?;
-    Ok(warnings
-        .into_iter()
-        .map(|w| format!("warning: agent `{}`: {}: {}", w.agent, w.field, w.message))
-        .collect())
-}
-
-/// Nothing in it can be filled in.
-fn is_plain(spec: &JobSpec, agent: &AgentSpec) -> bool {
-    let has = |text: &String| text.contains("$(") && !text.contains("$$(");
-    let command = match &agent.run {
-        a2arun_core::spec::Run::Command(argv) => argv.iter().any(has),
-        a2arun_core::spec::Run::Module { .. }
-        | a2arun_core::spec::Run::External { .. }
-        | a2arun_core::spec::Run::Image => true,
-    };
-    let env = spec.environment.values().chain(agent.environment.values()).any(has);
-    !command && !env && agent.readiness.check.is_none()
-}
-
 type Targets = (Vec<Target>, Vec<HostReach>, Option<PathBuf>);
 
 fn targets(
     plan: &Plan,
-    hosts: &Hosts,
+    here: &[bool],
     args: &RunArgs,
     context: &Context,
 ) -> anyhow::Result<Targets> {
@@ -207,12 +127,8 @@ fn targets(
     let mut reach = Vec::with_capacity(plan.hosts.len());
     let mut credentials: Option<(Arc<Credentials>, PathBuf)> = None;
     let mut local: Option<Arc<Local>> = None;
-    for host in &plan.hosts {
-        let here = match host.origin {
-            HostOrigin::Local => true,
-            HostOrigin::Listed | HostOrigin::Pinned => is_here(&host.entry, hosts, context),
-        };
-        if here {
+    for (host, here) in plan.hosts.iter().zip(here) {
+        if *here {
             let local = match &local {
                 Some(local) => local.clone(),
                 None => {
@@ -243,16 +159,6 @@ fn targets(
         targets.push(Target::Installed(Arc::new(Installed::new(name, address, port, credentials))));
     }
     Ok((targets, reach, credentials.map(|(_, dir)| dir)))
-}
-
-/// `localhost` and our own name mean this machine's noded, unless an address or a port says that
-/// an installed one is meant.
-fn is_here(entry: &HostEntry, hosts: &Hosts, context: &Context) -> bool {
-    let named = entry.name.as_str() == "localhost" || entry.name.as_str() == context.hostname;
-    let plain = entry.addr.is_none() && entry.noded_port.is_none();
-    match hosts {
-        Hosts::Local(_) | Hosts::List(_) => named && plain,
-    }
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use a2arun_core::ids::{HostName, Rank};
 use a2arun_core::launch::{OrphanPolicy, RunIdentity};
 use a2arun_core::machine::job::{Effect, Event, Phase};
 use a2arun_core::outcome::StopCause;
-use a2arun_core::plan::{BaseEnv, HostIx, LaunchBuilder, LaunchInputs, ResolvedPlan, StageIx};
+use a2arun_core::plan::{HostIx, LaunchBuilder, LaunchInputs, ResolvedPlan, StageIx};
 use a2arun_core::spec::Strategy;
 use a2arun_core::status::{InstanceStatusJson, StatusJson};
 use jiff::Timestamp;
@@ -25,7 +25,7 @@ use crate::session::{
     self, Command, Forwarded, PortRequest, PortsReserved, Session, Until, close_stdin, follow_logs,
     forward_stdin,
 };
-use crate::target::{ConnectError, Target, chain};
+use crate::target::{ConnectError, chain};
 
 /// Behind the deadline at which nodeds kill, until instances of silent hosts are given up.
 const GIVE_UP_AFTER: Duration = Duration::from_secs(5);
@@ -242,10 +242,7 @@ impl Head {
         };
         let mut commands = Vec::new();
         for (host, ranks) in plan.stage_by_host(stage) {
-            let base = match self.job.targets[host.get()] {
-                Target::Local(_) => BaseEnv::Head(&self.job.environment),
-                Target::Installed(_) => BaseEnv::Host,
-            };
+            let base = self.job.base_env(&self.job.targets[host.get()]);
             let launch =
                 builder.host(host, &ranks, base, &|agent| self.job.sites[agent.get()].clone());
             for piece in batches::split(launch) {

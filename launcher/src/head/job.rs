@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use a2arun_core::ids::RunId;
 use a2arun_core::machine::job::OnFailure;
-use a2arun_core::plan::{LaunchFacts, Plan, Site};
+use a2arun_core::plan::{BaseEnv, LaunchFacts, Plan, Site};
 use a2arun_core::spec::{AgentIx, JobSpec};
 use a2arun_core::status::StatusJson;
 use jiff::Timestamp;
@@ -33,14 +33,40 @@ pub(crate) struct Job {
     pub(crate) stdin: Option<AgentIx>,
     /// Files of variables and secrets, read.
     pub(crate) facts: LaunchFacts,
-    /// The head's environment, for agents on its machine.
+    /// What agents on the head's machine start from.
     pub(crate) environment: BTreeMap<String, String>,
+    /// What agents on other hosts start from.
+    pub(crate) elsewhere: Elsewhere,
     pub(crate) trace_id: String,
     /// `user@machine pid N`.
     pub(crate) head: String,
     pub(crate) started: Timestamp,
     /// A plain program: nothing is said unless it goes wrong.
     pub(crate) program: bool,
+}
+
+/// What agents on other hosts start from.
+#[derive(Debug)]
+pub(crate) enum Elsewhere {
+    /// What their host has of its own: PATH, HOME, …
+    Host,
+    /// The same, with these of the head's over them.
+    HostAnd(BTreeMap<String, String>),
+    /// As on the head's machine.
+    Head,
+}
+
+impl Job {
+    /// What agents on a host of this kind start from.
+    pub(crate) fn base_env(&self, target: &Target) -> BaseEnv<'_> {
+        match (target, &self.elsewhere) {
+            (Target::Local(_), _) | (Target::Installed(_), Elsewhere::Head) => {
+                BaseEnv::Head(&self.environment)
+            }
+            (Target::Installed(_), Elsewhere::Host) => BaseEnv::Host,
+            (Target::Installed(_), Elsewhere::HostAnd(these)) => BaseEnv::HostAnd(these),
+        }
+    }
 }
 
 /// What a head talks to.

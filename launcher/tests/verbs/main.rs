@@ -6,4 +6,7 @@ mod bed;
 mod graph;
 mod init;
 mod json_schema;
+mod plan;
 mod schema;
+mod validate;
+mod variables;
