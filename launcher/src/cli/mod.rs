@@ -1,6 +1,7 @@
 //! The command line: types only, one file per verb. What runs is in [`crate::cmd`].
 
 mod argv;
+mod env;
 mod graph;
 mod init;
 mod list;
@@ -18,6 +19,7 @@ mod trust;
 use clap::{Parser, Subcommand};
 
 pub use argv::rewrite;
+pub use env::{EnvArgs, EnvOf};
 pub use graph::{GraphArgs, GraphFormat};
 pub use init::InitArgs;
 pub use list::ListArgs;
@@ -65,6 +67,8 @@ pub enum Verb {
     Plan(Box<PlanArgs>),
     /// Draw who calls whom and who starts before whom
     Graph(Box<GraphArgs>),
+    /// Show the environment of an agent: what it would get, or what it has
+    Env(Box<EnvArgs>),
     /// List this machine's runs
     List(ListArgs),
     /// Show a run's instances

@@ -2,6 +2,7 @@
 
 mod context;
 mod dotenv;
+mod env;
 mod error;
 mod facts;
 mod found;
@@ -37,6 +38,7 @@ pub async fn execute(cli: Cli, context: &Context) -> anyhow::Result<u8> {
         Some(Verb::Validate(args)) => validate::validate(&args, context),
         Some(Verb::Plan(args)) => plan::plan(&args, context),
         Some(Verb::Graph(args)) => graph::graph(&args, context),
+        Some(Verb::Env(args)) => env::env(&args, context).await,
         Some(Verb::List(args)) => list::list(&args, context).await,
         Some(Verb::Status(args)) => status::status(&args, context).await,
         Some(Verb::Logs(args)) => logs::logs(&args, context).await,

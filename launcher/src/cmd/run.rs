@@ -226,6 +226,7 @@ fn open_folder(
             .collect(),
         placed: job.plan.instances.iter().map(|i| i.host.0).collect(),
         trust: trust.map(Path::to_owned),
+        secrets: job.facts.secret_names(&job.spec).into_iter().map(str::to_owned).collect(),
     };
     folder
         .write_run(&run)

@@ -17,19 +17,7 @@ use crate::target::{ConnectError, OnDemand, chain};
 
 pub(super) async fn status(args: &StatusArgs, context: &Context) -> anyhow::Result<u8> {
     let entry = entry(&args.job.job, context)?;
-    let (mut status, answers) = match &entry.life {
-        Life::Alive => {
-            let status = ask_status(&entry.run.socket)
-                .await
-                .with_context(|| format!("cannot ask the head of {}", entry.run.run))?;
-            (status, Answers::All)
-        }
-        Life::Ended(_) => match last_status(&entry)? {
-            Some(status) => (status, Answers::All),
-            None => from_hosts(&entry, None, context).await?,
-        },
-        Life::HeadGone => from_hosts(&entry, None, context).await?,
-    };
+    let (mut status, answers) = of_run(&entry, context).await?;
     if let Some(agent) = &args.job.agent {
         status.instances.retain(|i| {
             let copy = args.job.index.is_none_or(|n| i.name == format!("{agent}[{n}]"));
@@ -49,6 +37,26 @@ pub(super) async fn status(args: &StatusArgs, context: &Context) -> anyhow::Resu
         Answers::All => LauncherCode::Ok.code(),
         Answers::Some => LauncherCode::HostUnreachable.code(),
     })
+}
+
+/// A run as its head knows it, or its hosts where the head is gone.
+pub(super) async fn of_run(
+    entry: &Entry,
+    context: &Context,
+) -> anyhow::Result<(StatusJson, Answers)> {
+    match &entry.life {
+        Life::Alive => {
+            let status = ask_status(&entry.run.socket)
+                .await
+                .with_context(|| format!("cannot ask the head of {}", entry.run.run))?;
+            Ok((status, Answers::All))
+        }
+        Life::Ended(_) => match last_status(entry)? {
+            Some(status) => Ok((status, Answers::All)),
+            None => from_hosts(entry, None, context).await,
+        },
+        Life::HeadGone => from_hosts(entry, None, context).await,
+    }
 }
 
 /// The run that a name means.

@@ -29,6 +29,8 @@ const ANY_PORT: u16 = 20_000;
 pub(super) struct Survey {
     pub(super) facts: LaunchFacts,
     pub(super) exports: Vec<(String, String)>,
+    /// What agents on this machine start from, and what those on others do.
+    pub(super) base: (BTreeMap<String, String>, Elsewhere),
     /// By agent.
     pub(super) sites: Vec<Located>,
 }
@@ -58,14 +60,13 @@ pub(super) fn beside(
 ) -> anyhow::Result<Survey> {
     let (facts, mut missing) = facts::look(file, &variables.env_file, context)?;
     let exports = exports(variables, context)?;
-    // Names that are not there are refused here as well.
-    base_env(variables, context)?;
+    let base = base_env(variables, context)?;
     let agents = &file.spec.agents;
     let site = |a: &AgentSpec| facts::site(a, &file.base, here, context);
     let sites: Vec<Located> = agents.iter().map(site).collect();
     missing.extend(agents.iter().zip(&sites).filter_map(|(a, s)| s.warning(a)));
     file.warnings.extend(missing);
-    Ok(Survey { facts, exports, sites })
+    Ok(Survey { facts, exports, base, sites })
 }
 
 /// `-x`, with the values that are taken from here.

@@ -25,7 +25,7 @@ use crate::session::{
     self, Command, Forwarded, PortRequest, PortsReserved, Session, Until, close_stdin, follow_logs,
     forward_stdin,
 };
-use crate::target::{ConnectError, chain};
+use crate::target::{ConnectError, Target, chain};
 
 /// Behind the deadline at which nodeds kill, until instances of silent hosts are given up.
 const GIVE_UP_AFTER: Duration = Duration::from_secs(5);
@@ -242,7 +242,11 @@ impl Head {
         };
         let mut commands = Vec::new();
         for (host, ranks) in plan.stage_by_host(stage) {
-            let base = self.job.base_env(&self.job.targets[host.get()]);
+            let here = match self.job.targets[host.get()] {
+                Target::Local(_) => true,
+                Target::Installed(_) => false,
+            };
+            let base = self.job.elsewhere.base(here, &self.job.environment);
             let launch =
                 builder.host(host, &ranks, base, &|agent| self.job.sites[agent.get()].clone());
             for piece in batches::split(launch) {

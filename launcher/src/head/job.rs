@@ -56,15 +56,17 @@ pub(crate) enum Elsewhere {
     Head,
 }
 
-impl Job {
-    /// What agents on a host of this kind start from.
-    pub(crate) fn base_env(&self, target: &Target) -> BaseEnv<'_> {
-        match (target, &self.elsewhere) {
-            (Target::Local(_), _) | (Target::Installed(_), Elsewhere::Head) => {
-                BaseEnv::Head(&self.environment)
-            }
-            (Target::Installed(_), Elsewhere::Host) => BaseEnv::Host,
-            (Target::Installed(_), Elsewhere::HostAnd(these)) => BaseEnv::HostAnd(these),
+impl Elsewhere {
+    /// What agents start from; `here`: on the head's machine, with `environment`.
+    pub(crate) fn base<'a>(
+        &'a self,
+        here: bool,
+        environment: &'a BTreeMap<String, String>,
+    ) -> BaseEnv<'a> {
+        match (here, self) {
+            (true, _) | (false, Self::Head) => BaseEnv::Head(environment),
+            (false, Self::Host) => BaseEnv::Host,
+            (false, Self::HostAnd(these)) => BaseEnv::HostAnd(these),
         }
     }
 }

@@ -61,6 +61,9 @@ pub(crate) struct RunJson {
     pub(crate) placed: Vec<u32>,
     /// The trust folder that was used, where one was.
     pub(crate) trust: Option<PathBuf>,
+    /// Names of variables that hold secrets. Unknown in files of older versions.
+    #[serde(default)]
+    pub(crate) secrets: Vec<String>,
 }
 
 /// An agent's ranks: `first .. first + count`.

@@ -141,8 +141,8 @@ pub struct LaunchWarning {
 /// Makes the launch data of every host. Built once per launch.
 #[derive(Debug)]
 pub struct LaunchBuilder<'a> {
-    inputs: LaunchInputs<'a>,
-    names: Names<'a>,
+    pub(super) inputs: LaunchInputs<'a>,
+    pub(super) names: Names<'a>,
     agents: Vec<AgentPatterns>,
 }
 

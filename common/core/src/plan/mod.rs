@@ -17,6 +17,7 @@ mod json;
 mod mapping;
 mod model;
 mod names;
+mod origin;
 mod placing;
 mod pool;
 mod ports;
@@ -37,5 +38,6 @@ pub use model::{
     Amounts, HostIx, HostOrigin, Hosts, MapBy, MapByError, Plan, PlanAgent, PlanHost, PlanInstance,
     PlanOptions, PlannedPort, StageIx,
 };
+pub use origin::Origin;
 pub use resolved::{Bindings, ResolveError, ResolvedPlan};
 pub use setup::SETUP_FAILED;
