@@ -1,6 +1,7 @@
 //! The command line: types only, one file per verb. What runs is in [`crate::cmd`].
 
 mod argv;
+mod completions;
 mod env;
 mod graph;
 mod init;
@@ -19,6 +20,7 @@ mod trust;
 use clap::{Parser, Subcommand};
 
 pub use argv::rewrite;
+pub use completions::{CompletionsArgs, ShellName};
 pub use env::{EnvArgs, EnvOf};
 pub use graph::{GraphArgs, GraphFormat};
 pub use init::InitArgs;
@@ -81,6 +83,8 @@ pub enum Verb {
     Init(InitArgs),
     /// Print the JSON Schema of job files, for editors
     Schema(SchemaArgs),
+    /// Print the script with which a shell completes verbs and options
+    Completions(CompletionsArgs),
     /// Make the certificates with which hosts and heads know each other
     Trust(TrustArgs),
 }

@@ -1,5 +1,6 @@
 //! What the verbs do. Errors are `anyhow` here and become an exit code in one place.
 
+mod completions;
 mod context;
 mod dotenv;
 mod env;
@@ -45,6 +46,7 @@ pub async fn execute(cli: Cli, context: &Context) -> anyhow::Result<u8> {
         Some(Verb::Stop(args)) => stop::stop(&args, context).await,
         Some(Verb::Init(args)) => init::init(&args, context),
         Some(Verb::Schema(args)) => schema::schema(&args),
+        Some(Verb::Completions(args)) => completions::completions(&args),
         Some(Verb::Trust(args)) => trust::trust(&args.verb, context),
     }
 }

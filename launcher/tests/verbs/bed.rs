@@ -104,3 +104,9 @@ pub(crate) fn hostname() -> String {
 pub(crate) fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
 }
+
+/// Says that a part could not be tried here.
+#[expect(clippy::print_stderr, reason = "a test that is skipped must be seen")]
+pub(crate) fn skipped(why: &str) {
+    eprintln!("SKIPPED {why}");
+}
