@@ -6,6 +6,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
+use a2arun_core::plan::reserved::HOST_VARIABLES;
 use a2arun_rt::paths::{PathsError, StatePaths};
 use a2arun_rt::tls::{self, TlsError, TrustDir};
 use tokio::signal::unix::{SignalKind, signal};
@@ -29,21 +30,6 @@ use crate::supervisor::{Input, Settings, Supervisor, Views, accept_steps, connec
 const BULK_DEPTH: usize = 64;
 /// Links of steps that call by themselves count from here; those that noded makes, from 1.
 const CALLED_LINKS: u64 = 1 << 32;
-/// What an agent of another host's head starts from (DESIGN §6).
-const HOST_VARIABLES: [&str; 12] = [
-    "PATH",
-    "HOME",
-    "USER",
-    "SHELL",
-    "LANG",
-    "TMPDIR",
-    "http_proxy",
-    "https_proxy",
-    "no_proxy",
-    "HTTP_PROXY",
-    "HTTPS_PROXY",
-    "NO_PROXY",
-];
 
 /// Why noded does not serve.
 #[derive(Debug, thiserror::Error)]

@@ -5,6 +5,7 @@ use std::time::Duration;
 use a2arun_e2e::bed::Bed;
 use anyhow::{Context, Result, ensure};
 use nix::sys::signal::Signal;
+use serde_json::Value;
 
 const READY: Duration = Duration::from_secs(30);
 const END: Duration = Duration::from_secs(20);
@@ -75,4 +76,27 @@ fn adds_up(bed: &Bed) -> Result<()> {
     let sums = output.lines().filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok());
     ensure!(sums.sum::<u64>() == 500_000_500_000, "{}", output.describe());
     bed.nothing_runs()
+}
+
+/// The variable of the template `local` comes from the shell, else from `.env`, else it is said.
+#[test]
+fn the_local_template_is_greeted_from_env_files() -> Result<()> {
+    let bed = Bed::new("greeting")?;
+    let job = init(&bed, "local")?;
+    let greeting = |shell: Option<&str>| -> Result<String> {
+        let mut run = bed.a2arun(["env", &format!("{job}/assistant"), "--output", "json"]);
+        if let Some(shell) = shell {
+            run = run.env("GREETING", shell);
+        }
+        let printed: Value = run.run()?.expect_code(0)?.json()?;
+        let all = printed["variables"].as_array().context("variables")?;
+        let found = all.iter().find(|v| v["name"] == "GREETING").context("GREETING")?;
+        Ok(found["value"].as_str().context("a value")?.to_owned())
+    };
+    ensure!(greeting(None)? == "hello");
+    std::fs::write(bed.folder().join("local/.env"), "GREETING='good day'\n")?;
+    ensure!(greeting(None)? == "good day");
+    ensure!(greeting(Some("hi"))? == "hi");
+    answered(&bed, "local", &[], &["assistant"])?;
+    bed.finish()
 }

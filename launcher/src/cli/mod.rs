@@ -2,6 +2,8 @@
 
 mod argv;
 mod card;
+mod completions;
+mod env;
 mod events;
 mod graph;
 mod init;
@@ -22,16 +24,18 @@ use clap::{Parser, Subcommand};
 
 pub use argv::rewrite;
 pub use card::CardArgs;
+pub use completions::{CompletionsArgs, ShellName};
+pub use env::{EnvArgs, EnvOf};
 pub use events::{EventsArgs, WhyArgs};
 pub use graph::{GraphArgs, GraphFormat};
 pub use init::InitArgs;
 pub use list::ListArgs;
 pub use logs::LogsArgs;
-pub use options::{ColorChoice, JobRef, OutputArgs, OutputFormat, TextError};
+pub use options::{ColorChoice, Export, JobRef, OutputArgs, OutputFormat, TextError};
 pub use plan::{PlanArgs, ValidateArgs};
 pub use query::QueryArgs;
 pub use refuse::{Refusal, parse};
-pub use run::{HostArgs, RunArgs, ShapeArgs};
+pub use run::{HostArgs, RunArgs, ShapeArgs, VariableArgs};
 pub use schema::SchemaArgs;
 pub use status::StatusArgs;
 pub use stop::StopArgs;
@@ -71,6 +75,8 @@ pub enum Verb {
     Plan(Box<PlanArgs>),
     /// Draw who calls whom and who starts before whom
     Graph(Box<GraphArgs>),
+    /// Show the environment of an agent: what it would get, or what it has
+    Env(Box<EnvArgs>),
     /// List this machine's runs
     List(ListArgs),
     /// Show a run's instances
@@ -91,6 +97,8 @@ pub enum Verb {
     Init(InitArgs),
     /// Print the JSON Schema of job files, for editors
     Schema(SchemaArgs),
+    /// Print the script with which a shell completes verbs and options
+    Completions(CompletionsArgs),
     /// Make the certificates with which hosts and heads know each other
     Trust(TrustArgs),
 }

@@ -152,6 +152,44 @@ pub(crate) fn variable(text: &str) -> Result<(String, Option<String>), TextError
     Ok((name.to_owned(), value))
 }
 
+/// `--export`: what agents get of the head's environment. Without it: all of it on this machine,
+/// nothing of it on other hosts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Export {
+    /// All of it on every host.
+    All,
+    /// Nothing but what other hosts have of their own: PATH, HOME, …
+    None,
+    /// As `none`, and these on every host.
+    Names(Vec<String>),
+}
+
+impl FromStr for Export {
+    type Err = TextError;
+    fn from_str(text: &str) -> Result<Self, TextError> {
+        match text {
+            "all" => return Ok(Self::All),
+            "none" => return Ok(Self::None),
+            _ => {}
+        }
+        let refuse = |name: &str| {
+            TextError(format!(
+                "`{}` is neither `all`, `none` nor a name of a variable; write e.g. LANG,AWS_*",
+                name.escape_debug()
+            ))
+        };
+        let good = |name: &str| {
+            let name = name.strip_suffix('*').unwrap_or(name);
+            !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '.'))
+        };
+        let names: Vec<String> = text.split(',').map(|name| name.trim().to_owned()).collect();
+        match names.iter().find(|name| !good(name)) {
+            Some(bad) => Err(refuse(bad)),
+            None => Ok(Self::Names(names)),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -182,6 +220,17 @@ mod tests {
         assert_eq!(full.to_string(), "web-1/worker[3]");
         assert_eq!(read("web").unwrap().agent, None);
         for bad in ["", "/a", "a/", "a/b[x]", "a/b[1"] {
+            assert!(read(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn exports_are_words_or_names() {
+        let read = |text: &str| text.parse::<Export>();
+        assert_eq!(read("all"), Ok(Export::All));
+        assert_eq!(read("none"), Ok(Export::None));
+        assert_eq!(read("A, AWS_*"), Ok(Export::Names(vec!["A".into(), "AWS_*".into()])));
+        for bad in ["", "A,", "*", "A=b", "a b"] {
             assert!(read(bad).is_err(), "{bad}");
         }
     }

@@ -8,7 +8,7 @@ use a2arun_core::hostfile::PortRange;
 use a2arun_core::plan::MapBy;
 use clap::Args;
 
-use crate::cli::options::{OutputArgs, count, duration, scale, variable};
+use crate::cli::options::{Export, OutputArgs, count, duration, scale, variable};
 
 /// Where a job runs.
 #[derive(Debug, Clone, Default, Args)]
@@ -73,6 +73,26 @@ pub struct ShapeArgs {
     pub scale: Vec<(String, u32)>,
 }
 
+/// What agents get beside what the job file says.
+#[derive(Debug, Clone, Default, Args)]
+pub struct VariableArgs {
+    /// A variable for every agent; without a value it is taken from here
+    #[arg(
+        short = 'x',
+        value_name = "VAR[=VALUE]",
+        value_parser = variable,
+        help_heading = "Variables"
+    )]
+    pub set: Vec<(String, Option<String>)>,
+    /// File of variables for every agent; may be given several times, later ones win
+    #[arg(long, value_name = "FILE", help_heading = "Variables")]
+    pub env_file: Vec<PathBuf>,
+    /// What agents get of our environment: all, none or names, e.g. LANG,AWS_* [default: all here,
+    /// none on other hosts]
+    #[arg(long, value_name = "all|none|NAMES", help_heading = "Variables")]
+    pub export: Option<Export>,
+}
+
 /// Everything that `run` takes.
 #[derive(Debug, Clone, Default, Args)]
 pub struct RunArgs {
@@ -88,9 +108,9 @@ pub struct RunArgs {
     /// Hosts.
     #[command(flatten)]
     pub hosts: HostArgs,
-    /// A variable for every agent; without a value it is taken from here
-    #[arg(short = 'x', value_name = "VAR[=VALUE]", value_parser = variable)]
-    pub export: Vec<(String, Option<String>)>,
+    /// Variables.
+    #[command(flatten)]
+    pub variables: VariableArgs,
     /// Let the others finish when an agent fails
     #[arg(long = "continue")]
     pub keep_going: bool,
@@ -100,6 +120,9 @@ pub struct RunArgs {
     /// Stop the job after this long, with code 124
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub timeout: Option<Duration>,
+    /// Print what `plan` prints and start nothing
+    #[arg(long)]
+    pub dry_run: bool,
     /// Where `auto` ports are taken from [default: 20000-29999]
     #[arg(long, value_name = "A-B")]
     pub ports: Option<PortRange>,

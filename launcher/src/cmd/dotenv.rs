@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 
 use a2arun_core::source::{Code, Finding};
 use a2arun_core::spec::parse_env_file;
-use a2arun_core::spec::render::{Style, render};
+
+use crate::cmd::found::Found;
 
 /// What core reads of a file of variables.
 const BYTES_MAX: u64 = 1 << 20;
@@ -22,8 +23,7 @@ pub(super) struct DotEnv {
 #[derive(Default)]
 struct Read {
     variables: Vec<(String, String)>,
-    /// Findings with the text they are in, starred out.
-    wrong: Option<(String, Vec<Finding>)>,
+    wrong: Option<Found>,
 }
 
 impl std::fmt::Debug for DotEnv {
@@ -51,38 +51,23 @@ impl DotEnv {
         found.map(|(_, value)| value.clone())
     }
 
-    /// Its path, for messages.
-    pub(super) fn shown(&self) -> String {
-        self.path.as_deref().map(|p| p.display().to_string()).unwrap_or_default()
-    }
-
     /// What is wrong with it, as far as anybody asked.
-    pub(super) fn findings(&self) -> Option<&[Finding]> {
-        self.wrong().map(|(_, findings)| findings.as_slice())
-    }
-
-    /// The findings as text.
-    pub(super) fn rendered(&self, style: Style) -> Option<String> {
-        self.wrong().map(|(text, findings)| render(&self.shown(), text, findings, style))
-    }
-
-    fn wrong(&self) -> Option<&(String, Vec<Finding>)> {
+    pub(super) fn wrong(&self) -> Option<&Found> {
         self.read.get().and_then(|read| read.wrong.as_ref())
     }
 }
 
 fn read(path: &Path) -> Read {
-    let bytes = match read_bytes(path) {
-        Ok(bytes) => bytes,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Read::default(),
+    let shown = path.display().to_string();
+    match read_bytes(path).map(|bytes| parse(&shown, &bytes)) {
+        Ok(Ok(variables)) => Read { variables, wrong: None },
+        Ok(Err(wrong)) => Read { wrong: Some(wrong), ..Read::default() },
+        Err(error) if error.kind() == ErrorKind::NotFound => Read::default(),
         Err(error) => {
-            let finding = Finding::whole(Code::Input, format!("cannot read it: {error}"));
-            return Read { wrong: Some((String::new(), vec![finding])), ..Read::default() };
+            let findings = vec![Finding::whole(Code::Input, format!("cannot read it: {error}"))];
+            let wrong = Found { shown, text: String::new(), findings };
+            Read { wrong: Some(wrong), ..Read::default() }
         }
-    };
-    match parse(&bytes) {
-        Ok(variables) => Read { variables, wrong: None },
-        Err(wrong) => Read { wrong: Some(wrong), ..Read::default() },
     }
 }
 
@@ -98,14 +83,15 @@ pub(super) type Variables = Vec<(String, String)>;
 
 /// Reads a file of variables. What is wrong comes with the text to show it in, starred out byte by
 /// byte so that every place stays where it is.
-pub(super) fn parse(bytes: &[u8]) -> Result<Variables, (String, Vec<Finding>)> {
+pub(super) fn parse(shown: &str, bytes: &[u8]) -> Result<Variables, Found> {
+    let wrong = |text, findings| Found { shown: shown.to_owned(), text, findings };
     let Ok(text) = std::str::from_utf8(bytes) else {
         let finding = Finding::whole(Code::Input, "the file is no UTF-8 text");
-        return Err((String::new(), vec![finding]));
+        return Err(wrong(String::new(), vec![finding]));
     };
     parse_env_file(text).map_err(|findings| {
         let body = text.strip_prefix('\u{feff}').unwrap_or(text);
         let stars = body.bytes().map(|b| if b == b'\n' { '\n' } else { '*' }).collect();
-        (stars, findings)
+        wrong(stars, findings)
     })
 }

@@ -8,6 +8,7 @@ use a2arun_core::spec::ProgramError;
 use a2arun_rt::paths::PathsError;
 use a2arun_rt::tls::TlsError;
 
+use crate::cmd::found::Refused;
 use crate::target::ConnectError;
 
 /// A failure with its code, where no type of error says it.
@@ -59,6 +60,9 @@ fn classify(error: &anyhow::Error) -> (LauncherCode, Vec<String>) {
     for cause in error.chain() {
         if let Some(failure) = cause.downcast_ref::<Failure>() {
             return (failure.code, failure.hints.clone());
+        }
+        if cause.is::<Refused>() {
+            return (LauncherCode::InvalidJob, Vec::new());
         }
         if let Some(plan) = cause.downcast_ref::<PlanError>() {
             return (plan.exit_code(), plan.hints());

@@ -4,7 +4,7 @@ use a2arun_core::exit_code::LauncherCode;
 use a2arun_core::plan::Hosts;
 use a2arun_core::topology::Graph;
 
-use crate::cli::{GraphArgs, GraphFormat, OutputFormat, ShapeArgs};
+use crate::cli::{GraphArgs, GraphFormat, OutputFormat, ShapeArgs, VariableArgs};
 use crate::cmd::load::{self, Request};
 use crate::cmd::{Context, Failure};
 use crate::output::{print_json, print_line};
@@ -15,6 +15,9 @@ pub(super) fn graph(args: &GraphArgs, context: &Context) -> anyhow::Result<u8> {
         program: &[],
         shape: &args.shape,
         hosts: &args.hosts,
+        variables: &VariableArgs::default(),
+        until: None,
+        stdin: None,
         strict: args.strict,
         output: args.output,
     };
@@ -29,6 +32,7 @@ pub(super) fn graph(args: &GraphArgs, context: &Context) -> anyhow::Result<u8> {
             (planned.file, Some(counts))
         }
     };
+    job.check_strict(args.strict)?;
     let graph = Graph::of(&job.spec, counts.as_deref())
         .map_err(|circle| Failure::new(LauncherCode::InvalidJob, circle.to_string()))?;
     job.say_warnings();

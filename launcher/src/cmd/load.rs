@@ -3,21 +3,26 @@
 //! One road for every verb: what `plan` shows, `run --dry-run` shows and `run` launches is made
 //! by [`planned`].
 
+use std::cell::RefCell;
+use std::cmp::Reverse;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use a2arun_core::exit_code::LauncherCode;
 use a2arun_core::hostfile::{self, HostEntry};
 use a2arun_core::ids::HostName;
+use a2arun_core::plan::reserved::is_secret_name;
 use a2arun_core::plan::{Hosts, Plan, PlanOptions, plan};
-use a2arun_core::source::{Code, Finding};
+use a2arun_core::source::{Code, Finding, Severity, nearest};
 use a2arun_core::spec::render::{self, render};
-use a2arun_core::spec::{INPUT_BYTES_MAX, JobSpec, Loaded, load_bytes};
+use a2arun_core::spec::{AgentIx, AgentSpec, INPUT_BYTES_MAX, JobSpec, Loaded, load_bytes};
 
-use crate::cli::{HostArgs, OutputArgs, ShapeArgs};
+use crate::cli::{HostArgs, OutputArgs, ShapeArgs, VariableArgs};
 use crate::cmd::dotenv::DotEnv;
+use crate::cmd::found::{Found, Refused};
 use crate::cmd::{Context, Failure};
 use crate::output::{Style, say};
 
@@ -28,13 +33,17 @@ pub(super) struct Request<'a> {
     pub(super) program: &'a [OsString],
     pub(super) shape: &'a ShapeArgs,
     pub(super) hosts: &'a HostArgs,
+    pub(super) variables: &'a VariableArgs,
+    /// `--until`.
+    pub(super) until: Option<&'a str>,
+    /// `--stdin`.
+    pub(super) stdin: Option<&'a str>,
     /// Warnings are errors.
     pub(super) strict: bool,
     pub(super) output: OutputArgs,
 }
 
 /// A job with what was said about it.
-#[derive(Debug)]
 pub(super) struct JobFile {
     pub(super) spec: JobSpec,
     pub(super) warnings: Vec<Finding>,
@@ -42,10 +51,19 @@ pub(super) struct JobFile {
     pub(super) base: PathBuf,
     /// The `.env` beside it.
     pub(super) dotenv: DotEnv,
-    /// Its path as given and its text, to show places in it.
+    /// Secrets that `${VAR}` brought into it, to be kept from what is shown.
+    filled: Vec<(String, String)>,
+    /// Its path as given and its text, to show places in it. A command line has neither.
     shown: String,
     text: String,
     style: render::Style,
+}
+
+/// Values are secrets.
+impl std::fmt::Debug for JobFile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("JobFile").field("shown", &self.shown).finish_non_exhaustive()
+    }
 }
 
 impl JobFile {
@@ -55,30 +73,49 @@ impl JobFile {
         any.then(|| render(&self.shown, &self.text, &self.warnings, self.style))
     }
 
+    /// Whether it is a program of the command line.
+    pub(super) fn is_program(&self) -> bool {
+        self.text.is_empty()
+    }
+
+    /// A text of the job without the secrets that `${VAR}` brought into it.
+    pub(super) fn masked(&self, text: &str) -> String {
+        let filled = self.filled.iter();
+        filled.fold(text.to_owned(), |text, (name, value)| {
+            text.replace(value, &format!("${{{name}}}"))
+        })
+    }
+
+    /// A variable of this shell, else of the `.env` beside the file.
+    pub(super) fn variable(&self, name: &str, context: &Context) -> Option<String> {
+        context.text(name).or_else(|| self.dotenv.get(name))
+    }
+
     pub(super) fn say_warnings(&self) {
         if let Some(text) = self.rendered() {
             say(&text);
         }
     }
 
+    /// The file with its warnings.
+    pub(super) fn found(&self) -> Found {
+        let findings = self.warnings.clone();
+        Found { shown: self.shown.clone(), text: self.text.clone(), findings }
+    }
+
     /// With `--strict` a warning is an error.
     pub(super) fn check_strict(&self, strict: bool) -> anyhow::Result<()> {
-        match self.rendered().filter(|_| strict) {
-            Some(text) => {
-                Err(invalid(format!("{text}\n\nerror: warnings are errors with --strict")))
-            }
-            None => Ok(()),
+        if !strict || self.warnings.is_empty() {
+            return Ok(());
         }
+        let mut found = self.found();
+        found.findings.iter_mut().for_each(|f| f.severity = Severity::Error);
+        let because = Some(match found.findings.len() {
+            1 => "1 warning is an error with --strict".to_owned(),
+            count => format!("{count} warnings are errors with --strict"),
+        });
+        Err(Refused { found: vec![found], style: self.style, because }.into())
     }
-}
-
-/// A job file that was read, good or not.
-#[derive(Debug)]
-pub(super) struct Read {
-    pub(super) shown: String,
-    pub(super) text: String,
-    pub(super) dotenv: DotEnv,
-    pub(super) loaded: Result<Loaded, Vec<Finding>>,
 }
 
 pub(super) fn style(context: &Context, output: OutputArgs) -> render::Style {
@@ -92,26 +129,8 @@ pub(super) fn invalid(message: String) -> anyhow::Error {
     Failure::new(LauncherCode::InvalidJob, message).into()
 }
 
-/// Reads a job file; only one that cannot be read at all is an error here.
-pub(super) fn read_job(path: &Path, context: &Context) -> anyhow::Result<Read> {
-    let shown = path.display().to_string();
-    let bytes =
-        read(path).map_err(|e| invalid(format!("cannot read the job file {shown}: {e}")))?;
-    let file = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-    let dotenv = DotEnv::beside(path);
-    let vars = |name: &str| context.text(name).or_else(|| dotenv.get(name));
-    let mut loaded = load_bytes(&file, &bytes, &vars);
-    if dotenv.findings().is_some()
-        && let Err(findings) = &mut loaded
-    {
-        // What is not set stands in the file that could not be read, as likely as not.
-        findings.retain(|f| f.code != Code::Variable);
-    }
-    let text = String::from_utf8_lossy(&bytes).into_owned();
-    Ok(Read { shown, text, dotenv, loaded })
-}
-
-/// Reads the job of a request; findings that refuse it are the error's text.
+/// Reads the job of a request. What is wrong with it, and with the `.env` beside it, comes as
+/// [`Refused`], all at once.
 pub(super) fn job(request: &Request<'_>, context: &Context) -> anyhow::Result<JobFile> {
     let path = match (request.job, request.program) {
         (Some(path), []) => path,
@@ -121,24 +140,41 @@ pub(super) fn job(request: &Request<'_>, context: &Context) -> anyhow::Result<Jo
             return Err(Failure::new(LauncherCode::Usage, message).into());
         }
     };
-    let style = style(context, request.output);
-    let Read { shown, text, dotenv, loaded } = read_job(path, context)?;
-    let mut errors: Vec<String> = dotenv.rendered(style).into_iter().collect();
-    let loaded = match loaded {
-        Ok(loaded) if errors.is_empty() => loaded,
-        Ok(_) => return Err(invalid(errors.join("\n\n"))),
-        Err(findings) => {
-            if !findings.is_empty() {
-                errors.push(render(&shown, &text, &findings, style));
-            }
-            return Err(invalid(errors.join("\n\n")));
+    let shown = path.display().to_string();
+    let bytes =
+        read(path).map_err(|e| invalid(format!("cannot read the job file {shown}: {e}")))?;
+    let file = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+    let dotenv = DotEnv::beside(path);
+    let filled = RefCell::new(Vec::new());
+    let vars = |name: &str| {
+        let value = context.text(name).or_else(|| dotenv.get(name))?;
+        if is_secret_name(name) && !value.is_empty() {
+            filled.borrow_mut().push((name.to_owned(), value.clone()));
         }
+        Some(value)
+    };
+    let loaded = load_bytes(&file, &bytes, &vars);
+    let text = String::from_utf8_lossy(&bytes).into_owned();
+    let style = style(context, request.output);
+    let (loaded, mut findings) = match loaded {
+        Ok(loaded) => (Some(loaded), Vec::new()),
+        Err(findings) => (None, findings),
+    };
+    let wrong = dotenv.wrong().cloned();
+    if wrong.is_some() {
+        // What is not set stands in the file that could not be read, as likely as not.
+        findings.retain(|f| f.code != Code::Variable);
+    }
+    let (Some(Loaded { spec, warnings }), None) = (loaded, &wrong) else {
+        let found = wrong.into_iter().chain([Found { shown, text, findings }]).collect();
+        return Err(Refused::new(found, style).into());
     };
     let base = context.cwd.join(path).parent().map_or_else(|| context.cwd.clone(), Path::to_owned);
-    let Loaded { spec, warnings } = loaded;
-    let file = JobFile { spec, warnings, base, dotenv, shown, text, style };
-    file.check_strict(request.strict)?;
-    Ok(file)
+    let mut filled = filled.into_inner();
+    // The longest first: one may be part of another.
+    filled.sort_by_key(|(name, value)| (Reverse(value.len()), name.clone()));
+    filled.dedup();
+    Ok(JobFile { spec, warnings, base, dotenv, filled, shown, text, style })
 }
 
 /// A job and where it would run.
@@ -146,15 +182,46 @@ pub(super) fn job(request: &Request<'_>, context: &Context) -> anyhow::Result<Jo
 pub(super) struct Planned {
     pub(super) file: JobFile,
     pub(super) hosts: Hosts,
-    pub(super) plan: Plan,
+    pub(super) plan: Arc<Plan>,
+    /// Who gets our standard input.
+    pub(super) stdin: Option<AgentIx>,
 }
 
 /// Reads the job of a request and plans it.
 pub(super) fn planned(request: &Request<'_>, context: &Context) -> anyhow::Result<Planned> {
-    let file = job(request, context)?;
+    let mut file = job(request, context)?;
+    if let Some(id) = request.until {
+        file.spec.execution.ends_with = Some(agent(&file.spec, "--until", id)?);
+    }
+    let stdin = request.stdin.map(|id| agent(&file.spec, "--stdin", id)).transpose()?;
+    let (hosts, plan) = plan_of(&file.spec, request, context)?;
+    Ok(Planned { file, hosts, plan, stdin })
+}
+
+/// Where a job would run, and its plan.
+pub(super) fn plan_of(
+    spec: &JobSpec,
+    request: &Request<'_>,
+    context: &Context,
+) -> anyhow::Result<(Hosts, Arc<Plan>)> {
     let hosts = hosts(request.hosts, context, request.output)?;
-    let plan = make_plan(&file.spec, &hosts, request.shape, &context.local_name())?;
-    Ok(Planned { file, hosts, plan })
+    let plan = make_plan(spec, &hosts, request.shape, &context.local_name())?;
+    Ok((hosts, Arc::new(plan)))
+}
+
+fn agent(spec: &JobSpec, option: &str, id: &str) -> anyhow::Result<AgentIx> {
+    let launched = |a: &&AgentSpec| a.external().is_none();
+    spec.find(id).filter(|ix| launched(&spec.agent(*ix))).ok_or_else(|| {
+        let launched = spec.agents.iter().filter(launched);
+        let known: Vec<&str> = launched.map(|a| a.id.as_str()).collect();
+        let message = format!("{option} names `{id}`, which is no agent of this job");
+        let failure = Failure::new(LauncherCode::Usage, message);
+        match nearest(id, known.iter().copied()) {
+            Some(near) => failure.hint(format!("did you mean `{near}`?")),
+            None => failure.hint(format!("its agents: {}", known.join(", "))),
+        }
+        .into()
+    })
 }
 
 /// Not more than a job file may have, and one byte to tell that it has.
@@ -179,6 +246,7 @@ fn program(request: &Request<'_>, context: &Context) -> anyhow::Result<JobFile> 
         warnings: Vec::new(),
         base: context.cwd.clone(),
         dotenv: DotEnv::none(),
+        filled: Vec::new(),
         shown: "command line".to_owned(),
         text: String::new(),
         style: style(context, request.output),

@@ -2,11 +2,14 @@
 
 mod asked;
 mod card;
+mod completions;
 mod context;
 mod dotenv;
+mod env;
 mod error;
 mod events;
 mod facts;
+mod found;
 mod graph;
 mod init;
 mod list;
@@ -20,7 +23,9 @@ mod schema;
 mod secrets;
 mod status;
 mod stop;
+mod survey;
 mod trust;
+mod understood;
 mod validate;
 mod why;
 
@@ -40,6 +45,7 @@ pub async fn execute(cli: Cli, context: &Context) -> anyhow::Result<u8> {
         Some(Verb::Validate(args)) => validate::validate(&args, context),
         Some(Verb::Plan(args)) => plan::plan(&args, context),
         Some(Verb::Graph(args)) => graph::graph(&args, context),
+        Some(Verb::Env(args)) => env::env(&args, context).await,
         Some(Verb::List(args)) => list::list(&args, context).await,
         Some(Verb::Status(args)) => status::status(&args, context).await,
         Some(Verb::Logs(args)) => logs::logs(&args, context).await,
@@ -50,6 +56,7 @@ pub async fn execute(cli: Cli, context: &Context) -> anyhow::Result<u8> {
         Some(Verb::Schema(args)) => schema::schema(&args),
         Some(Verb::Events(args)) => events::events(&args, context).await,
         Some(Verb::Why(args)) => why::why(&args, context).await,
+        Some(Verb::Completions(args)) => completions::completions(&args),
         Some(Verb::Trust(args)) => trust::trust(&args.verb, context),
     }
 }

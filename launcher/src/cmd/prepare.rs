@@ -5,23 +5,19 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use a2arun_core::exit_code::LauncherCode;
-use a2arun_core::hostfile::HostEntry;
 use a2arun_core::ids::RunId;
 use a2arun_core::machine::job::OnFailure;
 use a2arun_core::mask::Mask;
-use a2arun_core::plan::{
-    Bindings, HostOrigin, Hosts, LaunchBuilder, LaunchFacts, LaunchInputs, LaunchWarning, Plan,
-    PlannedPort, ResolvedPlan, secret_values,
-};
-use a2arun_core::source::{Code, Finding, nearest};
-use a2arun_core::spec::{AgentIx, AgentSpec, JobSpec, PortSpec};
+use a2arun_core::plan::{Plan, secret_values};
+use a2arun_core::spec::JobSpec;
 use a2arun_rt::tls::Credentials;
 use anyhow::Context as _;
 use jiff::Timestamp;
 
 use crate::cli::{OutputFormat, RunArgs};
-use crate::cmd::load::{self, JobFile, Planned, Request};
-use crate::cmd::{Context, Failure, facts, secrets};
+use crate::cmd::facts::{self, Located};
+use crate::cmd::load::{self, Planned, Request};
+use crate::cmd::{Context, Failure, secrets, survey};
 use crate::head::Job;
 use crate::registry::{HostReach, SecretRef};
 use crate::target::{Installed, Local, NODED_PORT, Target};
@@ -33,70 +29,61 @@ const PORTS: (u16, u16) = (20_000, 29_999);
 #[derive(Debug)]
 pub(super) struct Prepared {
     pub(super) job: Job,
-    pub(super) warnings: Vec<String>,
+    /// As text, where there are any.
+    pub(super) warnings: Option<String>,
     pub(super) reach: Vec<HostReach>,
     pub(super) trust: Option<PathBuf>,
     /// Where `logs` may learn what to mask.
     pub(super) secrets: Vec<SecretRef>,
 }
 
-pub(super) fn prepare(args: &RunArgs, context: &Context) -> anyhow::Result<Prepared> {
-    let started = Timestamp::now();
-    let program = !args.program.is_empty();
-    let request = Request {
+/// What `run`'s options say of a job.
+pub(super) fn request(args: &RunArgs) -> Request<'_> {
+    Request {
         job: args.words.first().map(Path::new),
         program: &args.program,
         shape: &args.shape,
         hosts: &args.hosts,
+        variables: &args.variables,
+        until: args.until.as_deref(),
+        stdin: args.stdin.as_deref(),
         strict: args.strict,
         output: args.output,
-    };
-    let Planned { file, hosts, plan } = load::planned(&request, context)?;
-    let rendered = file.rendered();
-    let JobFile { mut spec, base, dotenv, warnings: found, .. } = file;
-    let plan = Arc::new(plan);
-    if let Some(id) = &args.until {
-        spec.execution.ends_with = Some(agent(&spec, "--until", id)?);
     }
-    let stdin = args.stdin.as_deref().map(|id| agent(&spec, "--stdin", id)).transpose()?;
-    if let Some(what) = spec.unlaunchable().first() {
+}
+
+pub(super) fn prepare(args: &RunArgs, context: &Context) -> anyhow::Result<Prepared> {
+    let started = Timestamp::now();
+    let mut planned = load::planned(&request(args), context)?;
+    if let Some(what) = planned.file.spec.unlaunchable().first() {
         return Err(Failure::new(LauncherCode::InvalidJob, what.to_string())
             .hint("`a2arun validate -v` lists what is not acted on yet")
             .into());
     }
-    let run = run_id(&spec)?;
-    let facts = facts::read(&spec, &base, &dotenv, context)?;
-    let exports = exports(args, context)?;
+    let run = run_id(&planned.file.spec)?;
+    let facts = facts::read(&planned.file, &args.variables.env_file, context)?;
+    let exports = survey::exports(&args.variables, context)?;
     let trace_id = match context.text("TRACEPARENT").as_deref().and_then(trace_of) {
         Some(trace) => trace.to_owned(),
         None => hex(&random::<16>()?),
     };
-    let mut warnings: Vec<String> = rendered.into_iter().collect();
-    let unknown = check_launch(&spec, &plan, &run, &exports, &trace_id, (stdin, &facts))?;
-    if !program {
-        // On a command line `$(x)` is most often meant for the shell that is run.
-        let said = |w: &LaunchWarning| {
-            let agent = |f: &Finding| f.agent.as_ref().is_none_or(|agent| *agent == w.agent);
-            found
-                .iter()
-                .any(|f| f.code == Code::Variable && f.field.as_ref() == Some(&w.field) && agent(f))
-        };
-        warnings.extend(
-            unknown
-                .iter()
-                .filter(|w| !said(w))
-                .map(|w| format!("warning: agent `{}`: {}: {}", w.agent, w.field, w.message)),
-        );
-    }
-    let (targets, reach, trust) = targets(&plan, &hosts, args, context)?;
-    let local = targets.iter().any(|t| matches!(t, Target::Local(_)));
-    let sites = spec.agents.iter().map(|a| facts::site(a, &base, local, context));
-    let sites = sites.collect::<anyhow::Result<Vec<_>>>()?;
+    survey::check(&mut planned, &facts, &exports, &run, Some(&trace_id))?;
+    planned.file.check_strict(args.strict)?;
+    let (environment, elsewhere) = survey::base_env(&args.variables, context)?;
+    let here = survey::here(&planned, context);
+    let local = here.contains(&true);
+    let (targets, reach, trust) = targets(&planned.plan, &here, args, context)?;
+    let Planned { file, plan, stdin, .. } = planned;
+    let sites = file.spec.agents.iter().map(|a| facts::site(a, &file.base, local, context));
+    let sites = sites.map(Located::needed).collect::<anyhow::Result<Vec<_>>>()?;
+    let warnings = file.rendered();
     let user = context.text("USER").unwrap_or_else(|| format!("uid {}", context.uid));
-    let file = args.words.first().filter(|_| !program).map(|path| context.cwd.join(path));
-    let environment = context.texts();
-    let mask = Mask::new(secret_values(&spec, &facts, &exports, &environment));
-    let secrets = secrets::references(&spec, &facts, args, file.as_deref(), &base, &environment);
+    let spec = &file.spec;
+    let mask = Mask::new(secret_values(spec, &facts, &exports, &environment));
+    let path = args.words.first().filter(|_| !file.is_program());
+    let path = path.map(|path| context.cwd.join(path));
+    let secrets =
+        secrets::references(spec, &facts, args, path.as_deref(), &file.base, &environment);
     let job = Job {
         plan,
         run,
@@ -110,35 +97,20 @@ pub(super) fn prepare(args: &RunArgs, context: &Context) -> anyhow::Result<Prepa
         facts,
         mask,
         environment,
+        elsewhere,
         trace_id,
-        question: args.query.clone().or_else(|| spec.execution.input.clone()),
-        prints_answer: args.output.output == OutputFormat::Human
-            || args.output.output == OutputFormat::Quiet,
+        question: args.query.clone().or_else(|| file.spec.execution.input.clone()),
+        prints_answer: matches!(args.output.output, OutputFormat::Human | OutputFormat::Quiet),
         ssl_cert_file: context
             .var("SSL_CERT_FILE")
             .filter(|file| !file.is_empty())
             .map(PathBuf::from),
         head: format!("{user}@{} pid {}", context.hostname, std::process::id()),
         started,
-        program,
-        spec,
+        program: file.is_program(),
+        spec: file.spec,
     };
     Ok(Prepared { job, warnings, reach, trust, secrets })
-}
-
-fn agent(spec: &JobSpec, option: &str, id: &str) -> anyhow::Result<AgentIx> {
-    let launched = |a: &&AgentSpec| a.external().is_none();
-    spec.find(id).filter(|ix| launched(&spec.agent(*ix))).ok_or_else(|| {
-        let launched = spec.agents.iter().filter(launched);
-        let known: Vec<&str> = launched.map(|a| a.id.as_str()).collect();
-        let message = format!("{option} names `{id}`, which is no agent of this job");
-        let failure = Failure::new(LauncherCode::Usage, message);
-        match nearest(id, known.iter().copied()) {
-            Some(near) => failure.hint(format!("did you mean `{near}`?")),
-            None => failure.hint(format!("its agents: {}", known.join(", "))),
-        }
-        .into()
-    })
 }
 
 /// The trace that we are called in (W3C Trace Context §3.2).
@@ -171,75 +143,11 @@ fn run_id(spec: &JobSpec) -> anyhow::Result<RunId> {
     format!("{name}-{}", hex(&random::<4>()?)).parse().context("cannot name the run")
 }
 
-fn exports(args: &RunArgs, context: &Context) -> anyhow::Result<Vec<(String, String)>> {
-    let mut exports = Vec::with_capacity(args.export.len());
-    for (name, value) in &args.export {
-        let value = match value {
-            Some(value) => value.clone(),
-            None => context.text(name).ok_or_else(|| {
-                let message = format!("-x {name}: there is no such variable here");
-                Failure::new(LauncherCode::Usage, message).hint(format!("-x {name}=VALUE sets it"))
-            })?,
-        };
-        exports.push((name.clone(), value));
-    }
-    Ok(exports)
-}
-
-/// What core would refuse or warn of at the launch, said now: with made-up addresses and ports.
-fn check_launch(
-    spec: &JobSpec,
-    plan: &Arc<Plan>,
-    run: &RunId,
-    exports: &[(String, String)],
-    trace_id: &str,
-    (stdin, facts): (Option<AgentIx>, &LaunchFacts),
-) -> anyhow::Result<Vec<LaunchWarning>> {
-    let plain = exports.is_empty()
-        && *facts == LaunchFacts::default()
-        && spec.agents.iter().all(|a| is_plain(spec, a));
-    if plain {
-        return Ok(Vec::new());
-    }
-    let mut bindings = Bindings::of(plan);
-    for host in plan.host_indices() {
-        bindings.set_address(host, plan.host(host).name().clone());
-    }
-    for instance in &plan.instances {
-        if instance.port == PlannedPort::Auto {
-            bindings.set_port(instance.rank, PORTS.0);
-        }
-        for (at, (_, port)) in plan.agent(instance.agent).ports.iter().enumerate() {
-            if *port == PortSpec::Auto {
-                bindings.set_named_port(instance.rank, at, PORTS.0);
-            }
-        }
-    }
-    let resolved = ResolvedPlan::new(plan.clone(), bindings).context("cannot check the launch")?;
-    let trace_id = Some(trace_id);
-    let inputs = LaunchInputs { spec, resolved: &resolved, run, trace_id, exports, stdin, facts };
-    let (_, warnings) = LaunchBuilder::new(inputs)?;
-    Ok(warnings)
-}
-
-/// Nothing in it can be filled in.
-fn is_plain(spec: &JobSpec, agent: &AgentSpec) -> bool {
-    let has = |text: &String| text.contains("$(") && !text.contains("$$(");
-    let command = match &agent.run {
-        a2arun_core::spec::Run::Command(argv) => argv.iter().any(has),
-        a2arun_core::spec::Run::Module { .. }
-        | a2arun_core::spec::Run::External { .. }
-        | a2arun_core::spec::Run::Image => true,
-    };
-    let env = spec.environment.values().chain(agent.environment.values()).any(has);
-    !command && !env && agent.readiness.check.is_none()
-}
-
 type Targets = (Vec<Target>, Vec<HostReach>, Option<PathBuf>);
 
 fn targets(
     plan: &Plan,
-    hosts: &Hosts,
+    here: &[bool],
     args: &RunArgs,
     context: &Context,
 ) -> anyhow::Result<Targets> {
@@ -247,12 +155,8 @@ fn targets(
     let mut reach = Vec::with_capacity(plan.hosts.len());
     let mut credentials: Option<(Arc<Credentials>, PathBuf)> = None;
     let mut local: Option<Arc<Local>> = None;
-    for host in &plan.hosts {
-        let here = match host.origin {
-            HostOrigin::Local => true,
-            HostOrigin::Listed | HostOrigin::Pinned => is_here(&host.entry, hosts, context),
-        };
-        if here {
+    for (host, here) in plan.hosts.iter().zip(here) {
+        if *here {
             let local = match &local {
                 Some(local) => local.clone(),
                 None => {
@@ -283,16 +187,6 @@ fn targets(
         targets.push(Target::Installed(Arc::new(Installed::new(name, address, port, credentials))));
     }
     Ok((targets, reach, credentials.map(|(_, dir)| dir)))
-}
-
-/// `localhost` and our own name mean this machine's noded, unless an address or a port says that
-/// an installed one is meant.
-fn is_here(entry: &HostEntry, hosts: &Hosts, context: &Context) -> bool {
-    let named = entry.name.as_str() == "localhost" || entry.name.as_str() == context.hostname;
-    let plain = entry.addr.is_none() && entry.noded_port.is_none();
-    match hosts {
-        Hosts::Local(_) | Hosts::List(_) => named && plain,
-    }
 }
 
 #[cfg(test)]

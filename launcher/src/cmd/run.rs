@@ -14,8 +14,8 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use crate::cli::{OutputFormat, RunArgs};
-use crate::cmd::prepare::{Prepared, prepare};
-use crate::cmd::{Context, Failure};
+use crate::cmd::prepare::{Prepared, prepare, request};
+use crate::cmd::{Context, Failure, plan};
 use crate::head::{self, Drained, Io, Job, Outcome, Signals, listen};
 use crate::output::{
     Activity, FileWriter, Files, Kept, LogFormat, Printer, Sinks, Talk, Volume, Written,
@@ -32,6 +32,9 @@ const ASKS_DEPTH: usize = 16;
 const ABANDONED_LIMIT: Duration = Duration::from_millis(100);
 
 pub(super) async fn run(args: RunArgs, context: &Context) -> anyhow::Result<u8> {
+    if args.dry_run {
+        return plan::show(&request(&args), context);
+    }
     // From here on a Ctrl-C is an orderly end, whatever is being done.
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mut signals = listen(&status).context("cannot listen for signals")?;
@@ -41,7 +44,9 @@ pub(super) async fn run(args: RunArgs, context: &Context) -> anyhow::Result<u8> 
     };
     let Ready { prepared, writer, files } = ready?;
     let Prepared { job, warnings, reach, trust, secrets } = prepared;
-    warnings.iter().for_each(|w| say(w));
+    if let Some(warnings) = warnings {
+        say(&warnings);
+    }
     let (printer, sinks) = Printer::start().context("cannot write to stdout or stderr")?;
     let (asks_in, asks) = mpsc::channel(ASKS_DEPTH);
     let folder = open_folder(&job, &reach, trust.as_deref(), secrets, context);
@@ -249,6 +254,7 @@ fn open_folder(
         trust: trust.map(Path::to_owned),
         entry: job.entry_point().map(|ix| job.spec.agent(ix).id.clone()),
         secrets,
+        secret_names: job.facts.secret_names(&job.spec).into_iter().map(str::to_owned).collect(),
     };
     folder
         .write_run(&run)

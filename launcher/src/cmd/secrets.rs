@@ -39,7 +39,7 @@ pub(super) fn references(
     if let Some(path) = file.filter(|_| !job_values(spec).is_empty()) {
         all.insert(SecretRef::JobFile { path: path.to_owned() });
     }
-    for (name, value) in args.export.iter().filter(|(name, _)| is_secret_variable(name)) {
+    for (name, value) in args.variables.set.iter().filter(|(name, _)| is_secret_variable(name)) {
         all.insert(match value {
             Some(_) => SecretRef::Gone { what: format!("-x {name}") },
             None => SecretRef::Env { name: name.clone() },
@@ -92,7 +92,7 @@ fn read(source: &SecretRef, context: &Context) -> Option<Vec<String>> {
             std::fs::read_to_string(path).ok().map(|text| vec![text])
         }
         SecretRef::EnvFile { path } => {
-            let file = facts::env_file(path).ok()?;
+            let file = facts::env_file(path, "env_file").ok()?.ok()?;
             Some(file.variables.into_iter().map(|(_, value)| value).collect())
         }
         SecretRef::JobFile { path } => {

@@ -9,7 +9,7 @@ use a2arun_core::ids::{HostName, Rank};
 use a2arun_core::launch::{OrphanPolicy, RunIdentity};
 use a2arun_core::machine::job::{Effect, Event, Phase};
 use a2arun_core::outcome::StopCause;
-use a2arun_core::plan::{BaseEnv, HostIx, LaunchBuilder, LaunchInputs, ResolvedPlan, StageIx};
+use a2arun_core::plan::{HostIx, LaunchBuilder, LaunchInputs, ResolvedPlan, StageIx};
 use a2arun_core::spec::Strategy;
 use a2arun_core::status::{InstanceState, InstanceStatusJson, StatusJson};
 use jiff::Timestamp;
@@ -281,10 +281,11 @@ impl Head {
         let mut commands = Vec::new();
         let all: Vec<Rank> = by_host.iter().flat_map(|(_, ranks)| ranks).copied().collect();
         for (host, ranks) in by_host {
-            let base = match self.job.targets[host.get()] {
-                Target::Local(_) => BaseEnv::Head(&self.job.environment),
-                Target::Installed(_) => BaseEnv::Host,
+            let here = match self.job.targets[host.get()] {
+                Target::Local(_) => true,
+                Target::Installed(_) => false,
             };
+            let base = self.job.elsewhere.base(here, &self.job.environment);
             let launch =
                 builder.host(host, &ranks, base, &|agent| self.job.sites[agent.get()].clone());
             for piece in batches::split(launch) {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use a2arun_core::ids::RunId;
 use a2arun_core::machine::job::OnFailure;
 use a2arun_core::mask::Mask;
-use a2arun_core::plan::{LaunchFacts, Plan, Site};
+use a2arun_core::plan::{BaseEnv, LaunchFacts, Plan, Site};
 use a2arun_core::spec::{AgentIx, JobSpec};
 use a2arun_core::status::StatusJson;
 use jiff::Timestamp;
@@ -38,8 +38,10 @@ pub(crate) struct Job {
     pub(crate) facts: LaunchFacts,
     /// Values that nobody may read in what is shown.
     pub(crate) mask: Mask,
-    /// The head's environment, for agents on its machine.
+    /// What agents on the head's machine start from.
     pub(crate) environment: BTreeMap<String, String>,
+    /// What agents on other hosts start from.
+    pub(crate) elsewhere: Elsewhere,
     pub(crate) trace_id: String,
     /// What the entry point is asked once the job is ready; the answer ends the job.
     pub(crate) question: Option<String>,
@@ -52,6 +54,32 @@ pub(crate) struct Job {
     pub(crate) started: Timestamp,
     /// A plain program: nothing is said unless it goes wrong.
     pub(crate) program: bool,
+}
+
+/// What agents on other hosts start from.
+#[derive(Debug)]
+pub(crate) enum Elsewhere {
+    /// What their host has of its own: PATH, HOME, …
+    Host,
+    /// The same, with these of the head's over them.
+    HostAnd(BTreeMap<String, String>),
+    /// As on the head's machine.
+    Head,
+}
+
+impl Elsewhere {
+    /// What agents start from; `here`: on the head's machine, with `environment`.
+    pub(crate) fn base<'a>(
+        &'a self,
+        here: bool,
+        environment: &'a BTreeMap<String, String>,
+    ) -> BaseEnv<'a> {
+        match (here, self) {
+            (true, _) | (false, Self::Head) => BaseEnv::Head(environment),
+            (false, Self::Host) => BaseEnv::Host,
+            (false, Self::HostAnd(these)) => BaseEnv::HostAnd(these),
+        }
+    }
 }
 
 /// What a head talks to.

@@ -21,5 +21,5 @@ mod stops;
 
 pub(crate) use actor::run;
 pub(crate) use finish::{Drained, Outcome};
-pub(crate) use job::{Ask, Io, Job};
+pub(crate) use job::{Ask, Elsewhere, Io, Job};
 pub(crate) use signals::{Signals, listen};

@@ -67,6 +67,9 @@ pub(crate) struct RunJson {
     /// Where the secrets of its output come from, never what they are.
     #[serde(default)]
     pub(crate) secrets: Vec<SecretRef>,
+    /// Names of variables that hold secrets. Unknown in files of older versions.
+    #[serde(default)]
+    pub(crate) secret_names: Vec<String>,
 }
 
 /// Where `logs` in another shell may learn which values to mask.

@@ -197,6 +197,7 @@ mod tests {
             placed: Vec::new(),
             trust: None,
             entry: None,
+            secret_names: Vec::new(),
             secrets: Vec::new(),
         };
         Entry { path: PathBuf::new(), run, life }

@@ -64,11 +64,35 @@ impl Bed {
         shown
     }
 
-    /// Without what differs from machine to machine.
+    /// Without what differs from machine to machine, column widths among it.
     fn filtered(&self, text: &str) -> String {
         let folder = self.folder.path().display().to_string();
-        text.replace(&folder, "[FOLDER]").replace(&hostname(), "[HERE]")
+        let filtered = words(&text.replace(&folder, "[FOLDER]"), &hostname(), "[HERE]");
+        if filtered == text {
+            return filtered;
+        }
+        let narrow = |line: &str| {
+            let (indent, rest) = line.split_at(line.len() - line.trim_start().len());
+            let cells = rest.split("  ").map(str::trim).filter(|cell| !cell.is_empty());
+            format!("{indent}{}\n", cells.collect::<Vec<_>>().join("  "))
+        };
+        filtered.lines().map(narrow).collect()
     }
+}
+
+/// `text` with every word `from` replaced.
+fn words(text: &str, from: &str, to: &str) -> String {
+    let mut out = String::new();
+    let mut rest = text;
+    let part = |c: char| c.is_alphanumeric() || "-_.".contains(c);
+    while let Some(at) = rest.find(from) {
+        let (before, behind) = (&rest[..at], &rest[at + from.len()..]);
+        out.push_str(before);
+        let whole = !out.ends_with(part) && !behind.starts_with(part);
+        out.push_str(if whole { to } else { from });
+        rest = behind;
+    }
+    out + rest
 }
 
 /// This machine's name, as the kernel has it.
@@ -79,4 +103,10 @@ pub(crate) fn hostname() -> String {
 /// Where the repository is.
 pub(crate) fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
+}
+
+/// Says that a part could not be tried here.
+#[expect(clippy::print_stderr, reason = "a test that is skipped must be seen")]
+pub(crate) fn skipped(why: &str) {
+    eprintln!("SKIPPED {why}");
 }

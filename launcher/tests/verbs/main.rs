@@ -3,7 +3,12 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
 mod bed;
+mod completions;
+mod env;
 mod graph;
 mod init;
 mod json_schema;
+mod plan;
 mod schema;
+mod validate;
+mod variables;

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use crate::bed::{Bed, repository};
+use crate::bed::{Bed, repository, skipped};
 use crate::json_schema::errors;
 
 fn schema() -> Value {
@@ -142,9 +142,4 @@ for name, document in documents:
         Some(77) => skipped("python3 has no jsonschema"),
         code => assert_eq!(code, Some(0)),
     }
-}
-
-#[expect(clippy::print_stderr, reason = "a test that is skipped must be seen")]
-fn skipped(why: &str) {
-    eprintln!("SKIPPED {why}");
 }

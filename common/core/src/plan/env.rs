@@ -47,6 +47,8 @@ pub enum BaseEnv<'a> {
     Head(&'a BTreeMap<String, String>),
     /// The host's own PATH, HOME, …, put under by noded.
     Host,
+    /// The same, with these of the head's over them.
+    HostAnd(&'a BTreeMap<String, String>),
 }
 
 /// What the launcher found out about an agent on a host.
@@ -139,8 +141,8 @@ pub struct LaunchWarning {
 /// Makes the launch data of every host. Built once per launch.
 #[derive(Debug)]
 pub struct LaunchBuilder<'a> {
-    inputs: LaunchInputs<'a>,
-    names: Names<'a>,
+    pub(super) inputs: LaunchInputs<'a>,
+    pub(super) names: Names<'a>,
     agents: Vec<AgentPatterns>,
 }
 
@@ -201,12 +203,12 @@ impl<'a> LaunchBuilder<'a> {
     ) -> HostLaunch {
         let plan = self.inputs.resolved.plan();
         let stripped = match base {
-            BaseEnv::Head(env) => strip(env),
+            BaseEnv::Head(env) | BaseEnv::HostAnd(env) => strip(env),
             BaseEnv::Host => BTreeMap::new(),
         };
         let host_env = match base {
             BaseEnv::Head(_) => false,
-            BaseEnv::Host => true,
+            BaseEnv::Host | BaseEnv::HostAnd(_) => true,
         };
         let mut launch = HostLaunch::default();
         launch.instances.reserve(ranks.len());

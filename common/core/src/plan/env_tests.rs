@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::hostfile;
-use crate::plan::{Bindings, EnvFile, Hosts, Plan, PlanOptions, VenvKind, plan};
+use crate::plan::{Bindings, EnvFile, Hosts, Origin, Plan, PlanOptions, VenvKind, plan};
 use crate::spec::{AgentSpec, PortSpec, Replicas, SecretSource, Topology};
 
 fn agent(spec: &JobSpec, id: &str) -> AgentSpec {
@@ -433,4 +433,72 @@ fn named_ports_and_external_peers_have_their_names() {
     );
     assert!(template.env["AGENT_ALLOWED_HOSTS"].ends_with("s.example.org"));
     assert!(!template.env["NO_PROXY"].contains("s.example.org"));
+}
+
+#[test]
+fn every_variable_has_the_layer_that_gave_it() {
+    let mut spec = job();
+    spec.environment = [("J".to_owned(), "1".to_owned()), ("A".to_owned(), "1".to_owned())].into();
+    let hub = &mut spec.agents[0];
+    hub.environment.insert("A".to_owned(), "2".to_owned());
+    hub.environment.insert("X".to_owned(), "2".to_owned());
+    hub.secrets.insert("K".to_owned(), SecretSource::Env("K".to_owned()));
+    let file = |name: &str, sets: &[&str]| EnvFile {
+        name: name.to_owned(),
+        variables: sets.iter().map(|n| ((*n).to_owned(), "3".to_owned())).collect(),
+    };
+    let facts = LaunchFacts {
+        job_files: vec![file("job.env", &["F", "G", "J"])],
+        agent_files: vec![vec![file("hub.env", &["G"])]],
+        cli_files: vec![file("cli.env", &["H"])],
+        secrets: [(SecretSource::Env("K".to_owned()), "s".to_owned())].into(),
+    };
+    let plan = Arc::new(
+        plan(&spec, &Hosts::Local("here".parse().unwrap()), &PlanOptions::default()).unwrap(),
+    );
+    let resolved = ResolvedPlan::new(plan.clone(), Bindings::assumed(&plan, 20_000)).unwrap();
+    let exports = [("X".to_owned(), "4".to_owned())];
+    let inputs = LaunchInputs {
+        spec: &spec,
+        resolved: &resolved,
+        run: &"r-1".parse().unwrap(),
+        trace_id: None,
+        exports: &exports,
+        stdin: None,
+        facts: &facts,
+    };
+    let (builder, _) = LaunchBuilder::new(inputs).unwrap();
+    let base = [("PATH", "/bin"), ("SHELL", "sh"), ("H", "0"), ("A2A_PORT", "1")];
+    let base = base.map(|(k, v)| (k.to_owned(), v.to_owned())).into();
+    let venv = Venv { prefix: "/v".to_owned(), kind: VenvKind::Venv };
+    let site = Site { workdir: None, python: "python3".to_owned(), venv: Some(venv) };
+    let launch = builder.host(HostIx(0), &[Rank(0)], BaseEnv::Head(&base), &|_| site.clone());
+    let mut names: Vec<&String> =
+        launch.templates[0].env.keys().chain(launch.instances[0].env.keys()).collect();
+    names.sort();
+    let shown: Vec<String> = names
+        .iter()
+        .map(|name| (name, builder.origin(Rank(0), name, true)))
+        .filter(|(_, origin)| *origin != Origin::Ours)
+        .map(|(name, origin)| format!("{name} {origin:?}"))
+        .collect();
+    insta::assert_snapshot!(shown.join("\n"), @r#"
+A Agent
+AGENT_DEBUG Config("debug")
+F File("job.env")
+G File("hub.env")
+H File("cli.env")
+J Job
+K Secret(Env("K"))
+PATH Venv
+PEER Agent
+SHELL Base
+VIRTUAL_ENV Venv
+X Export
+"#);
+    assert_eq!(builder.origin(Rank(0), "A2A_PORT", true), Origin::Ours);
+    // Without a port of its own an agent has what was there before.
+    let portless = spec.indices().find(|ix| !spec.agent(*ix).has_port()).unwrap();
+    let rank = plan.agent(portless).first;
+    assert_eq!(builder.origin(rank, "A2A_PORT", false), Origin::Base);
 }

@@ -1,7 +1,7 @@
 //! What a launch needs to know and core cannot find out: files of variables, secrets, prefixes.
 //! The launcher reads, these types carry.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::plan::env::LaunchError;
 use crate::plan::reserved::field_for;
@@ -62,6 +62,16 @@ impl LaunchFacts {
         let own = self.agent_files.get(ix.get()).into_iter().flatten();
         let files = self.job_files.iter().chain(own).chain(&self.cli_files);
         files.flat_map(|f| f.variables.iter().map(|(name, value)| (name.as_str(), value.as_str())))
+    }
+
+    /// The name of every variable that holds a secret, in order: those of files, and those that
+    /// the job says are secrets.
+    pub fn secret_names<'a>(&'a self, spec: &'a JobSpec) -> BTreeSet<&'a str> {
+        let own = self.agent_files.iter().flatten();
+        let files = self.job_files.iter().chain(own).chain(&self.cli_files);
+        let secrets = spec.secrets.keys().chain(spec.agents.iter().flat_map(|a| a.secrets.keys()));
+        let of_files = files.flat_map(|f| f.variables.iter().map(|(name, _)| name.as_str()));
+        of_files.chain(secrets.map(String::as_str)).collect()
     }
 
     /// Every value that is to be masked wherever lines are shown, shortest last.

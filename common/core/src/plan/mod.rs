@@ -19,6 +19,7 @@ mod known;
 mod mapping;
 mod model;
 mod names;
+mod origin;
 mod placing;
 mod pool;
 mod ports;
@@ -42,6 +43,7 @@ pub use model::{
     Amounts, HostIx, HostOrigin, Hosts, MapBy, MapByError, Plan, PlanAgent, PlanHost, PlanInstance,
     PlanOptions, PlannedPort, StageIx,
 };
+pub use origin::Origin;
 pub use resolved::{Bindings, ResolveError, ResolvedPlan};
 pub use secrets::{is_secret_variable, job_values, secret_values};
 pub use setup::SETUP_FAILED;

@@ -180,6 +180,14 @@ impl<'a> Names<'a> {
         }
     }
 
+    /// Whether a variable of this copy is ours.
+    pub(super) fn sets(&self, ix: AgentIx, rank: Rank, name: &str) -> bool {
+        match ours(name) {
+            Some(which) => self.own(ix, Some(rank), which).is_some(),
+            None => self.named_port(ix, name).is_some(),
+        }
+    }
+
     /// Puts what all copies on a host share over `env`.
     pub(super) fn put_common(&self, ix: AgentIx, host: HostIx, env: &mut BTreeMap<String, String>) {
         let plan = self.inputs.resolved.plan();

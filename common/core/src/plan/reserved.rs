@@ -1,5 +1,21 @@
 //! Variables that a2arun sets itself, and which field says the same.
 
+/// What an agent of another host's head starts from, and one of `--export none` (DESIGN §6).
+pub const HOST_VARIABLES: [&str; 12] = [
+    "PATH",
+    "HOME",
+    "USER",
+    "SHELL",
+    "LANG",
+    "TMPDIR",
+    "http_proxy",
+    "https_proxy",
+    "no_proxy",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "NO_PROXY",
+];
+
 /// What to do instead of setting `name` by hand; `None`: it is the user's.
 ///
 /// `AGENT_ALLOWED_HOSTS`, `AGENT_MIN_PORT` and `AGENT_MAX_PORT` are not among them: what the user

@@ -37,6 +37,26 @@ impl Bindings {
         Self { addresses, ports, named: BTreeMap::new() }
     }
 
+    /// What a plan knows by itself, and for the rest what may be: names of hosts for addresses,
+    /// `port` for every `auto` port. For what has to be looked at before any host is reached.
+    pub fn assumed(plan: &Plan, port: u16) -> Self {
+        let mut assumed = Self::of(plan);
+        for host in plan.host_indices() {
+            assumed.set_address(host, plan.host(host).name().clone());
+        }
+        for instance in &plan.instances {
+            if instance.port == PlannedPort::Auto {
+                assumed.set_port(instance.rank, port);
+            }
+            for at in 0..plan.agent(instance.agent).ports.len() {
+                if plan.named_port(instance.rank, at).is_none() {
+                    assumed.set_named_port(instance.rank, at, port);
+                }
+            }
+        }
+        assumed
+    }
+
     /// The address under which a host is reached, without brackets. `addr=` and the loopback of a
     /// job on one machine stay.
     pub fn set_address(&mut self, host: HostIx, address: HostName) {

@@ -124,7 +124,7 @@ impl<'a> Table<'a> {
             };
             let message = format!("unknown key `{}` {place}", key.text.escape_debug());
             let finding =
-                Finding::error(Code::UnknownKey, key.span, message).about(None, &self.path);
+                Finding::error(Code::UnknownKey, key.span, message).about(None, self.at(&key.text));
             findings.push(match nearest(&key.text, self.asked.iter().copied()) {
                 Some(near) => finding.help(format!("did you mean `{near}`?")),
                 None => {
