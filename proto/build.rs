@@ -9,5 +9,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .bytes(".a2arun.v1.LogChunk.data")
         .bytes(".a2arun.v1.StdinChunk.data")
         .compile_fds(descriptors)?;
+    // Agents are asked; a2arun is none.
+    let agents = protox::compile(["a2a/a2a.proto"], ["proto"])?;
+    tonic_prost_build::configure().build_server(false).compile_fds(agents)?;
     Ok(())
 }

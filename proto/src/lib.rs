@@ -1,6 +1,6 @@
 //! The wire between `a2arun` and `noded`: generated messages, and their conversions to and from
 //! the types of `a2arun-core`. Wire types are named in this crate, in noded's `service` and in
-//! the launcher's `session`, and nowhere else.
+//! the launcher's `session`, and nowhere else; A2A's, with which agents are asked, in `a2a::grpc`.
 
 pub mod convert;
 
@@ -18,4 +18,10 @@ pub const MESSAGE_MAX_BYTES: usize = 4 * 1024 * 1024;
 )]
 pub mod v1 {
     tonic::include_proto!("a2arun.v1");
+}
+
+/// Generated from `proto/a2a/a2a.proto`: what A2A 1.0 over gRPC is asked with.
+#[expect(clippy::allow_attributes_without_reason, reason = "generated code")]
+pub mod a2a {
+    tonic::include_proto!("lf.a2a.v1");
 }

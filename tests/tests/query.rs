@@ -117,7 +117,7 @@ topology: {type: hub-spoke, hub: hub, spokes: [worker, mute]}
 fn odd(bed: &Bed) -> Result<Head> {
     let script = source("odd/agent.py").display().to_string();
     let mut text = "agents:\n".to_owned();
-    for kind in ["good", "stream", "wild", "second", "guarded", "none", "html"] {
+    for kind in ["good", "stream", "wild", "second", "guarded", "none", "html", "foreign"] {
         let command = format!("[python3, '{script}', --card, {kind}]");
         text.push_str(&format!("  - {{id: {kind}, command: {command}, config: {{port: auto}}}}\n"));
     }
@@ -204,6 +204,14 @@ fn agents_that_answer_as_no_sdk_does() -> Result<()> {
             &["(POST /query)", "(A2A 1.0 JSON-RPC)"],
         ),
         ("html", "hi", &[], 0, "hi (SendMessage, 1.0, None)\n", &["(A2A 1.0 JSON-RPC)"]),
+        (
+            "foreign",
+            "hi",
+            &[],
+            1,
+            "",
+            &["the card of foreign[0] offers https://example.org/own 1.0 at http://127.0.0.1:"],
+        ),
         (
             "files",
             "hi",

@@ -79,13 +79,24 @@ pub(crate) struct Response {
     _connection: JoinSet<()>,
 }
 
-trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+/// Plain or TLS.
+pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
 
 impl Client {
     /// `headers` go with every request; `cert_file` is `SSL_CERT_FILE`.
     pub(crate) fn new(headers: Vec<(HeaderName, HeaderValue)>, cert_file: Option<PathBuf>) -> Self {
         Self { headers, cert_file, tls: OnceLock::new() }
+    }
+
+    /// A connection for HTTP/2, as gRPC speaks it.
+    pub(super) async fn connect_h2(&self, url: &WebUrl) -> Result<Box<dyn Stream>, HttpError> {
+        self.connect(url, &[b"h2"]).await
+    }
+
+    /// What goes with every request.
+    pub(super) fn headers(&self) -> &[(HeaderName, HeaderValue)] {
+        &self.headers
     }
 
     /// Whether requests carry something that another server should not see.
@@ -120,7 +131,7 @@ impl Client {
     ) -> Result<(Response, Option<String>), HttpError> {
         let authority = url.authority();
         let broken = |source| HttpError::Broken { authority: authority.clone(), source };
-        let stream = self.connect(url).await?;
+        let stream = self.connect(url, &[]).await?;
         let (mut sender, connection) =
             http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
         let mut task = JoinSet::new();
@@ -179,7 +190,7 @@ impl Client {
         request
     }
 
-    async fn connect(&self, url: &WebUrl) -> Result<Box<dyn Stream>, HttpError> {
+    async fn connect(&self, url: &WebUrl, alpn: &[&[u8]]) -> Result<Box<dyn Stream>, HttpError> {
         let authority = url.authority();
         let connecting = async {
             let port = url.port;
@@ -198,7 +209,7 @@ impl Client {
             let _ = stream.set_nodelay(true);
             match url.scheme {
                 Scheme::Http => Ok(Box::new(stream) as Box<dyn Stream>),
-                Scheme::Https => self.encrypt(url, stream).await,
+                Scheme::Https => self.encrypt(url, stream, alpn).await,
             }
         };
         // Cancel safe: what was opened is closed.
@@ -206,7 +217,12 @@ impl Client {
         timeout(CONNECT_LIMIT, connecting).await.map_err(late)?
     }
 
-    async fn encrypt(&self, url: &WebUrl, stream: TcpStream) -> Result<Box<dyn Stream>, HttpError> {
+    async fn encrypt(
+        &self,
+        url: &WebUrl,
+        stream: TcpStream,
+        alpn: &[&[u8]],
+    ) -> Result<Box<dyn Stream>, HttpError> {
         let authority = url.authority();
         let tls = match self.tls.get() {
             Some(tls) => tls,
@@ -222,7 +238,9 @@ impl Client {
                 HttpError::Tls { authority: authority.clone(), source }
             })?,
         };
-        let stream = TlsConnector::from(tls.clone()).connect(name, stream).await;
+        let mut config = (**tls).clone();
+        config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
+        let stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await;
         let stream = stream.map_err(|source| HttpError::Tls { authority, source })?;
         Ok(Box::new(stream))
     }

@@ -4,10 +4,13 @@
 //! Nothing is printed here: whoever asks gets each [`Step`] as it happens.
 
 mod ask;
+mod conversation;
 mod error;
 mod find;
+mod grpc;
 mod http;
 mod tls;
+mod ways;
 
 pub(crate) use ask::{Answer, AskOptions, Asked, Step, ask};
 pub(crate) use error::AskError;

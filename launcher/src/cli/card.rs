@@ -11,7 +11,7 @@ use crate::cli::query::header;
 /// Everything that `card` takes.
 #[derive(Debug, Clone, Args)]
 pub struct CardArgs {
-    /// RUN/AGENT[I], a run (then its entry point), or an agent's http URL
+    /// An agent of a run, a run (then its entry point), or an agent's http URL
     #[arg(value_name = "RUN[/AGENT[I]]|URL")]
     pub target: String,
     /// Send this header along, once for each

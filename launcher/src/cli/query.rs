@@ -10,8 +10,8 @@ use crate::cli::options::{OutputArgs, TextError, duration};
 /// Everything that `query` takes.
 #[derive(Debug, Clone, Args)]
 pub struct QueryArgs {
-    /// A run (name, run id, or a unique prefix), RUN/AGENT[I], or an agent's http URL
-    #[arg(value_name = "RUN|URL")]
+    /// A run (name, run id, or a unique prefix), an agent of one, or an agent's http URL
+    #[arg(value_name = "RUN[/AGENT[I]]|URL")]
     pub target: String,
     /// What to ask; `-`: standard input
     #[arg(value_name = "TEXT")]

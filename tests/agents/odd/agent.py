@@ -3,7 +3,8 @@
     agent.py [--card KIND] [--tls CERT KEY]
 
 The card: `good` (A2A 1.0 over JSON-RPC), `stream` (the same, saying that it streams), `wild` (its
-URL is 0.0.0.0), `second` (a binding of its own first, then one that is not there, then JSON-RPC),
+URL is 0.0.0.0), `second` (a binding of its own first, then one that is not there, then JSON-RPC), `foreign` (a binding of its own
+alone),
 `guarded` (401 without a key), `none`, `html`. What is asked decides what comes:
 
     poll      a task that is completed when it was looked at three times
@@ -43,6 +44,8 @@ def card(url):
     interfaces = [main]
     if KIND == "wild":
         interfaces = [dict(main, url=f"http://0.0.0.0:{PORT}/")]
+    if KIND == "foreign":
+        interfaces = [dict(main, protocolBinding="https://example.org/own")]
     if KIND == "second":
         absent = dict(main, url=f"{url}/absent", protocolBinding="HTTP+JSON")
         interfaces = [dict(main, protocolBinding="https://example.org/own"), absent, main]

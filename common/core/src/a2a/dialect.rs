@@ -107,7 +107,7 @@ impl Dialect {
     }
 
     /// The value of `A2A-Version`: always sent (1.0 §3.6.1), an agent that finds none takes 0.3.
-    fn version(self) -> Option<&'static str> {
+    pub fn version(self) -> Option<&'static str> {
         match self {
             Self::JsonRpc1 | Self::Rest1 | Self::Grpc1 => Some("1.0"),
             Self::JsonRpc03 | Self::Rest03 => Some("0.3"),
@@ -115,8 +115,8 @@ impl Dialect {
         }
     }
 
-    /// The request that asks. For gRPC it is the message's JSON.
-    pub fn send(self, question: &Question, delivery: Delivery) -> Call {
+    /// The request that asks; `None`: gRPC, which is no HTTP with JSON.
+    pub fn send(self, question: &Question, delivery: Delivery) -> Option<Call> {
         let stream = delivery == Delivery::Stream;
         let accept = match (stream, self) {
             (true, Self::JsonRpc1 | Self::Rest1 | Self::JsonRpc03 | Self::Rest03) => EVENTS,
@@ -132,7 +132,8 @@ impl Dialect {
                 let method = if stream { "message/stream" } else { "message/send" };
                 (String::new(), rpc(method, request_03(question)))
             }
-            Self::Rest1 | Self::Grpc1 => (tenant_path(question, rest), request_1(question)),
+            Self::Rest1 => (tenant_path(question, rest), request_1(question)),
+            Self::Grpc1 => return None,
             Self::Rest03 => (format!("v1/{rest}"), request_proto_03(question)),
             Self::Query => {
                 let mut body = json!({"query": question.text});
@@ -140,10 +141,11 @@ impl Dialect {
                 ("query".to_owned(), body)
             }
         };
-        Call { method: Method::Post, path, version: self.version(), accept, body: Some(body) }
+        let version = self.version();
+        Some(Call { method: Method::Post, path, version, accept, body: Some(body) })
     }
 
-    /// The request for a task's state; `None`: the dialect has no tasks.
+    /// The request for a task's state; `None`: gRPC, or a dialect without tasks.
     pub fn get_task(self, id: &str, tenant: Option<&str>) -> Option<Call> {
         let mut params = json!({"id": id});
         let (method, path, body) = match self {
@@ -156,12 +158,8 @@ impl Dialect {
                 let tenant = tenant.map(|t| format!("{}/", escape(t))).unwrap_or_default();
                 (Method::Get, format!("{tenant}tasks/{}", escape(id)), None)
             }
-            Self::Grpc1 => {
-                put(&mut params, "tenant", tenant);
-                (Method::Post, String::new(), Some(params))
-            }
             Self::Rest03 => (Method::Get, format!("v1/tasks/{}", escape(id)), None),
-            Self::Query => return None,
+            Self::Grpc1 | Self::Query => return None,
         };
         Some(Call { method, path, version: self.version(), accept: JSON, body })
     }
@@ -273,8 +271,11 @@ mod tests {
         let mut text = String::new();
         for dialect in ALL {
             text.push_str(&format!("# {dialect}\n"));
-            text.push_str(&line(&dialect.send(&plain, Delivery::Whole)));
-            text.push_str(&line(&dialect.send(&full, Delivery::Stream)));
+            for (question, delivery) in [(&plain, Delivery::Whole), (&full, Delivery::Stream)] {
+                if let Some(call) = dialect.send(question, delivery) {
+                    text.push_str(&line(&call));
+                }
+            }
             if let Some(call) = dialect.get_task("../t 1", Some("a")) {
                 text.push_str(&line(&call));
             }

@@ -136,7 +136,10 @@ fn trouble(interface: &Interface, view: View<'_>) -> Option<Trouble> {
     if url.host.is_wildcard() {
         return Some(Trouble::Wildcard);
     }
-    let port = url.port == view.url.port || view.ports.contains(&url.port);
+    let port = url.port == view.url.port
+        || view.ports.contains(&url.port)
+        // gRPC servers have a port beside that of HTTP; where none was given, any may be right.
+        || (interface.binding == Binding::Grpc && view.ports.is_empty());
     if url.host.is_loopback() {
         if !view.url.host.is_loopback() {
             return Some(Trouble::Loopback);

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::*;
 
-fn card(url: &str, binding: &str) -> Card {
+fn card_of(url: &str, binding: &str) -> Card {
     let interface = json!({"url": url, "protocolBinding": binding, "protocolVersion": "1.0"});
     let text = json!({"name": "a", "supportedInterfaces": [interface]}).to_string();
     Card::parse(text.as_bytes()).unwrap()
@@ -13,7 +13,7 @@ fn card(url: &str, binding: &str) -> Card {
 fn troubles(card_url: &str, binding: &str, url: &str) -> String {
     let url: WebUrl = url.parse().unwrap();
     let view = View { url: &url, ports: &[20002], names: &["n1", "fd00::1"] };
-    let warnings = check(&card(card_url, binding), view);
+    let warnings = check(&card_of(card_url, binding), view);
     let lines: Vec<String> = warnings.iter().map(ToString::to_string).collect();
     if lines.is_empty() { "fine".to_owned() } else { lines.join("\n") }
 }
@@ -77,6 +77,12 @@ fn one_warning_for_each_url_and_one_for_none() {
     assert_eq!((&warnings[0].trouble, warnings[0].card_url.as_str()), (&Trouble::Wildcard, bad));
     assert!(warnings[0].hint().contains("A2A_PUBLIC_URL"));
 
+    // A port of its own is what gRPC needs, unless others were given.
+    let grpc = card_of("10.77.1.1:50051", "GRPC");
+    assert_eq!(check(&grpc, View::of(&url)), []);
+    let view = View { ports: &[20002], ..View::of(&url) };
+    assert_eq!(check(&grpc, view)[0].trouble, Trouble::OtherPort);
+
     let none = Card::parse(br#"{"name": "a"}"#).unwrap();
     let warnings = check(&none, View::of(&url));
     insta::assert_snapshot!(warnings[0], @"its card names no URL; it is called at http://10.77.1.1:20001");
@@ -94,7 +100,7 @@ proptest::proptest! {
         let url: WebUrl = format!("http://{host}:{port}").parse().unwrap();
         let told = format!("{url}{path}");
         for binding in ["JSONRPC", "HTTP+JSON", "GRPC"] {
-            proptest::prop_assert_eq!(check(&card(&told, binding), View::of(&url)), []);
+            proptest::prop_assert_eq!(check(&card_of(&told, binding), View::of(&url)), []);
         }
     }
 
@@ -103,7 +109,7 @@ proptest::proptest! {
     fn no_wildcard_passes(port in 1..65535_u16, six: bool) {
         let url: WebUrl = format!("http://10.0.0.1:{port}").parse().unwrap();
         let wild = if six { "[::]" } else { "0.0.0.0" };
-        let warnings = check(&card(&format!("http://{wild}:{port}/x"), "JSONRPC"), View::of(&url));
+        let warnings = check(&card_of(&format!("http://{wild}:{port}/x"), "JSONRPC"), View::of(&url));
         proptest::prop_assert_eq!(&warnings[0].trouble, &Trouble::Wildcard);
     }
 }
