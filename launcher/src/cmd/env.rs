@@ -242,6 +242,9 @@ fn set_by_host(
         variable("A2ARUN_INCARNATION", "<spawn>".to_owned(), "a2arun"),
         variable("A2ARUN_RUN_DIR", format!("<folder on {host}>"), "a2arun"),
     ];
+    if !planned.file.is_program() {
+        set.push(variable("A2ARUN_PEERS_FILE", format!("<file on {host}>"), "a2arun"));
+    }
     match base {
         BaseEnv::Head(_) => {}
         BaseEnv::Host | BaseEnv::HostAnd(_) => {

@@ -316,6 +316,7 @@ fn conclude(
             say(&block);
         }
         say(&format!("{} {cause}", style.error("error:")));
+        outcome.hints.iter().for_each(|h| say(&format!("{} {h}", style.bold("hint:"))));
     }
     match args.output.output {
         OutputFormat::Json => print_json(&outcome.result),

@@ -21,6 +21,7 @@ use crate::head::batches;
 use crate::head::hosts::{COMMANDS_DEPTH, Host, Reach};
 use crate::head::instances::Instance;
 use crate::head::peers::When;
+use crate::head::show::LINES_MAX;
 use crate::head::stops::Schedule;
 use crate::output::LogSink;
 use crate::session::{
@@ -42,6 +43,7 @@ impl Head {
             Effect::ProveEdges => self.prove_edges(),
             Effect::AnnounceReady => {
                 self.ready = Some(Timestamp::now());
+                self.hosts.0.iter_mut().for_each(|host| host.last_lines = None);
                 self.show.ready(&self.job, self.resolved.as_ref());
                 self.ask_question();
             }
@@ -118,6 +120,13 @@ impl Head {
             self.io.activity.clone(),
             self.job.mask.clone(),
         );
+        let (sink, last_lines) = match self.job.plan.size() <= LINES_MAX {
+            true => {
+                let (sink, lines) = sink.telling_last_lines();
+                (sink, Some(lines))
+            }
+            false => (sink, None),
+        };
         let (ends_in, ends) = oneshot::channel();
         let target = self.job.targets[host.get()].clone();
         let run = self.run_id();
@@ -128,6 +137,7 @@ impl Head {
         });
         if let Some(entry) = self.hosts.get(host) {
             entry.ends = Some(ends_in);
+            entry.last_lines = last_lines;
             entry.reading = true;
         }
     }

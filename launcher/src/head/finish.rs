@@ -20,6 +20,7 @@ use crate::output::{cause_line, why};
 use crate::session::{
     Chunk, ChunkSink, Command, Contact, LogEnd, LogRequest, StreamKind, read_logs,
 };
+use crate::target::Target;
 
 /// A host that has output for us and sends none of it for this long has none.
 const OUTPUT_SILENCE: Duration = Duration::from_secs(10);
@@ -32,6 +33,9 @@ const TAIL_LINES: usize = 40;
 const TAIL_BYTES: u64 = 32 * 1024;
 const TAIL_LIMIT: Duration = Duration::from_secs(2);
 
+/// How many keys are named that an agent may have missed.
+const MISSING_KEYS_MAX: usize = 4;
+
 /// How a job ended.
 #[derive(Debug)]
 pub(crate) struct Outcome {
@@ -41,6 +45,8 @@ pub(crate) struct Outcome {
     pub(crate) status: StatusJson,
     /// One line that says what went wrong; `None`: nothing did, or it was said.
     pub(crate) cause: Option<String>,
+    /// What would help.
+    pub(crate) hints: Vec<String>,
     /// What the failed agent wrote to stderr at last.
     pub(crate) last_words: Vec<String>,
     pub(crate) drained: Drained,
@@ -273,7 +279,40 @@ fn outcome(
         ended,
         counts,
     };
-    Outcome { exit_code, result, status: head.status(), cause: line, last_words, drained }
+    let hints = first.map(|failure| missing_keys(head, failure)).unwrap_or_default();
+    Outcome { exit_code, result, status: head.status(), cause: line, hints, last_words, drained }
+}
+
+/// Keys of the head's environment that an agent elsewhere did not get before it gave up.
+fn missing_keys(head: &Head, failure: Failure) -> Vec<String> {
+    let Some(rank) = failure.rank else { return Vec::new() };
+    let exit = head.instances.get(rank).and_then(|i| i.exit.as_ref());
+    let early = exit.is_some_and(|(_, exit)| exit.ready.is_none() && exit.started.is_some());
+    let instance = head.job.plan.instance(rank);
+    let elsewhere = match head.job.targets[instance.host.get()] {
+        Target::Local(_) => false,
+        Target::Installed(_) => true,
+    };
+    if !early || !elsewhere {
+        return Vec::new();
+    }
+    let agent = head.job.spec.agent(instance.agent);
+    let given = |name: &str| {
+        let spec = &head.job.spec;
+        spec.environment.contains_key(name)
+            || spec.secrets.contains_key(name)
+            || agent.environment.contains_key(name)
+            || agent.secrets.contains_key(name)
+            || head.job.exports.iter().any(|(known, _)| known == name)
+            || head.job.facts.has_variable(instance.agent, name)
+            || head.job.elsewhere.has(name)
+    };
+    let is_key = |name: &&String| name.ends_with("_KEY") || name.ends_with("_TOKEN");
+    let missing = head.job.environment.keys().filter(is_key).filter(|name| !given(name));
+    let hint = |name: &String| {
+        format!("{} has no {name}, which is set here: -x {name} gives it", agent.id)
+    };
+    missing.take(MISSING_KEYS_MAX).map(hint).collect()
 }
 
 /// A job that went well and cannot be said to be gone has not gone well.

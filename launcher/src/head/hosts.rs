@@ -3,8 +3,9 @@
 use std::net::IpAddr;
 
 use a2arun_core::plan::HostIx;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::output::LastLines;
 use crate::session::{Command, Contact, LogEnd, NodeFacts};
 use crate::target::ConnectError;
 
@@ -37,6 +38,8 @@ pub(super) struct Host {
     commands: Option<mpsc::Sender<Command>>,
     /// Where its log reader is told the ends.
     pub(super) ends: Option<oneshot::Sender<Vec<LogEnd>>>,
+    /// What its instances wrote last, until everybody is ready.
+    pub(super) last_lines: Option<watch::Receiver<LastLines>>,
     /// Its output is being read.
     pub(super) reading: bool,
     /// The release was sent, or cannot be.
@@ -53,6 +56,7 @@ impl Host {
             address: None,
             commands: Some(commands),
             ends: None,
+            last_lines: None,
             reading: false,
             closed: None,
         }

@@ -68,6 +68,15 @@ pub(crate) enum Elsewhere {
 }
 
 impl Elsewhere {
+    /// Whether a variable of the head's gets to other hosts.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        match self {
+            Self::Host => false,
+            Self::HostAnd(these) => these.contains_key(name),
+            Self::Head => true,
+        }
+    }
+
     /// What agents start from; `here`: on the head's machine, with `environment`.
     pub(crate) fn base<'a>(
         &'a self,

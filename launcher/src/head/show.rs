@@ -19,9 +19,11 @@ use crate::session::Contact;
 use crate::target::chain;
 
 /// A larger job is told in numbers, not in lines.
-const LINES_MAX: u32 = 64;
+pub(super) const LINES_MAX: u32 = 64;
 /// How often those are named that let the others wait.
 const WAITING_EVERY: Duration = Duration::from_secs(10);
+/// And for the first time.
+const WAITING_FIRST: Duration = Duration::from_secs(3);
 /// How many are named.
 const NAMED_MAX: usize = 8;
 
@@ -42,7 +44,7 @@ impl Show {
             talk: io.talk.clone(),
             plan: job.plan.clone(),
             begun: now,
-            waiting_said: now,
+            waiting_said: now.checked_sub(WAITING_EVERY - WAITING_FIRST).unwrap_or(now),
             failures: 0,
             stops: 0,
         }
@@ -292,7 +294,7 @@ impl Show {
             Phase::Cleanup { .. } => self.left(instances),
             Phase::Launching { .. } if self.waiting_said.elapsed() >= WAITING_EVERY => {
                 self.waiting_said = Instant::now();
-                self.waiting(job, instances);
+                self.waiting(job, instances, hosts);
             }
             Phase::Connecting if self.waiting_said.elapsed() >= WAITING_EVERY => {
                 self.waiting_said = Instant::now();
@@ -327,14 +329,18 @@ impl Show {
         self.talk.block(&format!("still there: {}{more}", names.join(", ")));
     }
 
-    /// `llm[0]@n1 starting 2:13 / 10:00  its probe's last words`.
-    fn waiting(&self, job: &Job, instances: &Instances) {
+    /// `llm[0]@n1 starting 2:13 / 10:00  its last line`, or what its probe saw where it has none.
+    fn waiting(&self, job: &Job, instances: &Instances, hosts: &Hosts) {
         let now = Timestamp::now();
         let starting = instances.iter().filter(|(_, i)| {
             matches!(i.mirror.shown(), InstanceState::Starting | InstanceState::Assigned)
         });
         for (rank, instance) in starting.take(NAMED_MAX) {
-            let probe = instance.probe.as_deref().map(|p| format!("  {p}")).unwrap_or_default();
+            let host = &hosts.0.get(self.plan.instance(rank).host.get());
+            let lines = host.and_then(|host| host.last_lines.as_ref());
+            let line = lines.and_then(|lines| lines.borrow().get(&rank).cloned());
+            let last = line.or_else(|| instance.probe.clone());
+            let last = last.map(|last| format!("  {last}")).unwrap_or_default();
             let name = self.name(rank);
             // Its deadline counts from its spawn, not from ours.
             let age = instance.started.and_then(|at| now.duration_since(at).try_into().ok());
@@ -344,7 +350,7 @@ impl Show {
             };
             let agent = job.spec.agent(self.plan.instance(rank).agent);
             let deadline = duration(agent.readiness_of(&job.spec.deployment).deadline);
-            self.talk.progress(&format!("{name} starting {} / {deadline}{probe}", duration(age)));
+            self.talk.progress(&format!("{name} starting {} / {deadline}{last}", duration(age)));
         }
     }
 

@@ -1,16 +1,17 @@
 //! Raw output of a host to tagged lines, in buffers for the printing threads.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use a2arun_core::ids::{Incarnation, Rank};
-use a2arun_core::lines::{LineAssembler, Sink};
+use a2arun_core::lines::{LineAssembler, Sink, visible};
 use a2arun_core::mask::{Mask, MaskStream};
 use a2arun_core::status::EventJson;
 use bytes::Bytes;
 use jiff::Timestamp;
+use tokio::sync::watch;
 
 use crate::output::files::{Files, Piece};
 use crate::output::printer::Sinks;
@@ -63,7 +64,14 @@ pub(crate) struct LogSink {
     files: Option<Files>,
     streams: HashMap<(Rank, StreamKind), Stream>,
     partials: usize,
+    last_lines: Option<watch::Sender<LastLines>>,
 }
+
+/// The last whole line of each instance, masked, for whoever waits for it.
+pub(crate) type LastLines = BTreeMap<Rank, String>;
+
+/// More of a line does not fit beside what is said of it.
+const LAST_LINE_CHARS: usize = 100;
 
 /// Whether the agent ended the last of these lines itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,7 +100,26 @@ impl LogSink {
         mask: Mask,
     ) -> Self {
         let streams = HashMap::new();
-        Self { activity, mask, host, names, format, sinks, files, streams, partials: 0 }
+        let last_lines = None;
+        Self { activity, mask, host, names, format, sinks, files, streams, partials: 0, last_lines }
+    }
+
+    /// Also tells the last line of each instance.
+    pub(crate) fn telling_last_lines(mut self) -> (Self, watch::Receiver<LastLines>) {
+        let (sender, receiver) = watch::channel(LastLines::new());
+        self.last_lines = Some(sender);
+        (self, receiver)
+    }
+
+    fn tell_last_line(&self, rank: Rank, data: &[u8]) {
+        // Nobody listens once everybody is ready.
+        let Some(sender) = self.last_lines.as_ref().filter(|s| !s.is_closed()) else { return };
+        let mut lines = data.rsplit(|b| *b == b'\n').skip(1).filter(|l| !l.trim_ascii().is_empty());
+        if let Some(line) = lines.next() {
+            let text = visible(String::from_utf8_lossy(line).trim());
+            let text = text.chars().take(LAST_LINE_CHARS).collect();
+            sender.send_modify(|lines| drop(lines.insert(rank, text)));
+        }
     }
 
     fn stream(&mut self, rank: Rank, incarnation: Incarnation, kind: StreamKind) -> &mut Stream {
@@ -236,6 +263,8 @@ impl ChunkSink for LogSink {
         let data = shown.take(data, end, stream.mask.as_mut());
         stream.assembler.tag_into(&data[begun..], &prefix, &mut lines);
         stream.last = Instant::now();
+        self.tell_last_line(rank, &data[begun..]);
+        let stream = self.stream(rank, incarnation, kind);
         let mut last = LastLine::Whole;
         if end && stream.assembler.finish(&prefix, &mut lines) {
             last = LastLine::Partial;

@@ -13,7 +13,7 @@ mod talk;
 pub use data::{print, say};
 pub(crate) use data::{print_json, print_line, print_piece};
 pub(crate) use files::{FileWriter, Files};
-pub(crate) use logs::{Activity, LogFormat, LogSink, Names};
+pub(crate) use logs::{Activity, LastLines, LogFormat, LogSink, Names};
 pub(crate) use printer::{Printer, Sinks, Written};
 pub(crate) use report::{cause_line, duration, why};
 pub(crate) use style::Style;

@@ -64,6 +64,11 @@ impl LaunchFacts {
         files.flat_map(|f| f.variables.iter().map(|(name, value)| (name.as_str(), value.as_str())))
     }
 
+    /// Whether a file sets this variable for an agent.
+    pub fn has_variable(&self, ix: AgentIx, name: &str) -> bool {
+        self.file_variables(ix).any(|(known, _)| known == name)
+    }
+
     /// The name of every variable that holds a secret, in order: those of files, and those that
     /// the job says are secrets.
     pub fn secret_names<'a>(&'a self, spec: &'a JobSpec) -> BTreeSet<&'a str> {
