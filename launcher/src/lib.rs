@@ -4,9 +4,11 @@
 //! cli ─▶ cmd ─▶ head (one task owns the job) ◀─ events ─ session (one per host) ◀─ gRPC ─▶ noded
 //!                 │                                └─ target (how a host is reached)
 //!                 ├─▶ output (all printing)
-//!                 └─▶ registry (the run's folder)
+//!                 ├─▶ registry (the run's folder)
+//!                 └─▶ a2a (asking agents)
 //! ```
 
+mod a2a;
 pub mod cli;
 pub mod cmd;
 mod head;

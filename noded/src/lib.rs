@@ -7,6 +7,7 @@ pub mod ledger;
 pub mod logs;
 pub mod msg;
 pub mod os;
+pub mod peers;
 pub mod ports;
 pub mod probe;
 pub mod serve;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use a2arun_core::ids::{Generation, IdError, Rank, RequestId};
 use a2arun_core::launch::{self, ReadinessCheck, SignalNumber, StopPolicy};
-use a2arun_core::outcome;
+use a2arun_core::{outcome, peers, seen};
 use jiff::Timestamp;
 
 use crate::v1;
@@ -169,10 +169,14 @@ impl From<&launch::Readiness> for v1::Readiness {
             ReadinessCheck::Exec { command } => {
                 (Check::Exec(v1::ExecCheck { command: command.clone() }), None)
             }
+            ReadinessCheck::Log { pattern } => {
+                (Check::Log(v1::LogCheck { pattern: pattern.clone() }), None)
+            }
         };
         Self {
             deadline_ms: millis(readiness.deadline),
             timeout_ms: millis(readiness.timeout),
+            period_ms: Some(millis(readiness.period)),
             port: port.map(u32::from),
             check: Some(check),
         }
@@ -198,12 +202,41 @@ impl TryFrom<v1::Readiness> for launch::Readiness {
                 return Err(WireError::Field { field: "readiness.exec.command" });
             }
             Check::Exec(exec) => ReadinessCheck::Exec { command: exec.command },
+            Check::Log(log) => ReadinessCheck::Log { pattern: log.pattern },
         };
         Ok(Self {
             check,
             deadline: Duration::from_millis(readiness.deadline_ms),
             timeout: Duration::from_millis(readiness.timeout_ms),
+            period: readiness
+                .period_ms
+                .map_or(launch::Readiness::default_period(), Duration::from_millis),
         })
+    }
+}
+
+impl From<&launch::PeersHook> for v1::PeersHook {
+    fn from(hook: &launch::PeersHook) -> Self {
+        use v1::peers_hook::Kind;
+        let kind = match hook {
+            launch::PeersHook::File => None,
+            launch::PeersHook::Signal(signal) => Some(Kind::Signal(signal.0)),
+            launch::PeersHook::Http(path) => Some(Kind::HttpPath(path.clone())),
+        };
+        Self { kind }
+    }
+}
+
+impl TryFrom<v1::PeersHook> for launch::PeersHook {
+    type Error = WireError;
+    fn try_from(hook: v1::PeersHook) -> Result<Self, WireError> {
+        use v1::peers_hook::Kind;
+        match hook.kind {
+            None => Ok(Self::File),
+            Some(Kind::Signal(n)) if (1..=64).contains(&n) => Ok(Self::Signal(SignalNumber(n))),
+            Some(Kind::Signal(_)) => Err(WireError::Field { field: "template.peers_hook.signal" }),
+            Some(Kind::HttpPath(path)) => Ok(Self::Http(path)),
+        }
     }
 }
 
@@ -219,6 +252,7 @@ impl From<&launch::Template> for v1::Template {
             stop_signal: template.stop.signal.0,
             stop_grace_ms: millis(template.stop.grace),
             readiness: Some((&template.readiness).into()),
+            peers_hook: Some((&template.peers_hook).into()),
         }
     }
 }
@@ -247,6 +281,7 @@ impl TryFrom<v1::Template> for launch::Template {
                 .readiness
                 .ok_or(WireError::Field { field: "template.readiness" })?
                 .try_into()?,
+            peers_hook: template.peers_hook.unwrap_or_default().try_into()?,
         })
     }
 }
@@ -272,6 +307,11 @@ impl From<&launch::LaunchBatch> for v1::LaunchBatch {
                     env: i.env.clone().into_iter().collect(),
                     port: i.port.map(u32::from),
                     stdin: i.stdin,
+                    ports: i
+                        .ports
+                        .iter()
+                        .map(|p| v1::PortBinding { name: p.name.clone(), port: p.port.into() })
+                        .collect(),
                 })
                 .collect(),
         }
@@ -301,6 +341,14 @@ impl TryFrom<v1::LaunchBatch> for launch::LaunchBatch {
                     env: ordered(i.env),
                     port: i.port.map(|p| port("instance.port", p)).transpose()?,
                     stdin: i.stdin,
+                    ports: i
+                        .ports
+                        .into_iter()
+                        .map(|p| {
+                            let port = port("instance.ports.port", p.port)?;
+                            Ok(launch::PortBinding { name: p.name, port })
+                        })
+                        .collect::<Result<_, _>>()?,
                 })
             })
             .collect::<Result<_, _>>()?;
@@ -364,6 +412,72 @@ impl TryFrom<v1::ExitRecord> for outcome::ExitRecord {
     }
 }
 
+impl From<&seen::Seen> for v1::Seen {
+    fn from(seen: &seen::Seen) -> Self {
+        let card = seen.card.as_ref();
+        Self {
+            listens: seen.listens.iter().map(ToString::to_string).collect(),
+            card_path: card.map(|c| c.path.clone()),
+            card_status: card.map_or(0, |c| c.status.into()),
+            card: card.and_then(|c| c.text.clone()),
+        }
+    }
+}
+
+/// What cannot be read of it is left out: it is only looked at.
+impl From<v1::Seen> for seen::Seen {
+    fn from(seen: v1::Seen) -> Self {
+        let card = seen.card_path.map(|path| seen::SeenCard {
+            path,
+            status: u16::try_from(seen.card_status).unwrap_or(0),
+            text: seen.card,
+        });
+        Self { listens: seen.listens.iter().filter_map(|l| l.parse().ok()).collect(), card }
+    }
+}
+
+impl From<peers::PeersUpdate> for v1::Peers {
+    fn from(update: peers::PeersUpdate) -> Self {
+        let peer = |p: peers::Peer| v1::Peer {
+            key: p.key,
+            name: p.name,
+            agent: p.agent,
+            url: p.url,
+            ready: p.ready,
+        };
+        let groups = update.groups.into_iter();
+        let members = update.members.into_iter();
+        Self {
+            generation: update.generation,
+            reset: update.reset,
+            more: update.more,
+            peers: update.peers.into_iter().map(peer).collect(),
+            groups: groups.map(|(group, keys)| v1::PeerGroup { group, keys }).collect(),
+            members: members.map(|(r, group)| v1::PeerMember { rank: r.0, group }).collect(),
+        }
+    }
+}
+
+impl From<v1::Peers> for peers::PeersUpdate {
+    fn from(update: v1::Peers) -> Self {
+        let peer = |p: v1::Peer| peers::Peer {
+            key: p.key,
+            name: p.name,
+            agent: p.agent,
+            url: p.url,
+            ready: p.ready,
+        };
+        Self {
+            generation: update.generation,
+            reset: update.reset,
+            more: update.more,
+            peers: update.peers.into_iter().map(peer).collect(),
+            groups: update.groups.into_iter().map(|g| (g.group, g.keys)).collect(),
+            members: update.members.into_iter().map(|m| (Rank(m.rank), m.group)).collect(),
+        }
+    }
+}
+
 /// The optional cause of a stop request; an unknown one counts as the user's.
 pub fn stop_cause(wire: v1::StopCause) -> outcome::StopCause {
     wire.try_into().unwrap_or(outcome::StopCause::User)
@@ -391,7 +505,9 @@ mod tests {
                 },
                 deadline: Duration::from_millis(1500),
                 timeout: Duration::from_secs(2),
+                period: Duration::from_secs(7),
             },
+            peers_hook: launch::PeersHook::Http("/peers".into()),
         };
         let batch = launch::LaunchBatch {
             request: RequestId(7),
@@ -405,6 +521,7 @@ mod tests {
                 env: BTreeMap::from([("PORT".into(), "9001".into())]),
                 port: Some(9001),
                 stdin: true,
+                ports: vec![launch::PortBinding { name: "grpc".into(), port: 9002 }],
             }],
         };
         let back = launch::LaunchBatch::try_from(v1::LaunchBatch::from(&batch)).unwrap();

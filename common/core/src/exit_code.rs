@@ -8,6 +8,8 @@ use crate::outcome::ExitRecord;
 pub enum LauncherCode {
     /// All as wanted.
     Ok,
+    /// `query`: the agent answered with an error, or its task did not come to a good end.
+    AgentFailed,
     /// The command line is wrong.
     Usage,
     /// The job file or hostfile is wrong.
@@ -35,6 +37,7 @@ impl LauncherCode {
     pub fn code(self) -> u8 {
         match self {
             Self::Ok => 0,
+            Self::AgentFailed => 1,
             Self::Usage => 64,
             Self::InvalidJob => 65,
             Self::HostUnreachable => 68,

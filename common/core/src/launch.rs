@@ -134,6 +134,11 @@ pub enum ReadinessCheck {
         /// argv; the first is found by the agent's `PATH`.
         command: Vec<String>,
     },
+    /// A line of its output, of either stream, matches.
+    Log {
+        /// A regular expression, found anywhere in the line.
+        pattern: String,
+    },
 }
 
 /// `readiness:` of the job file, resolved.
@@ -145,6 +150,9 @@ pub struct Readiness {
     pub deadline: Duration,
     /// The limit of one look.
     pub timeout: Duration,
+    /// From one look to the next once it is ready.
+    #[serde(default = "Readiness::default_period")]
+    pub period: Duration,
 }
 
 impl Readiness {
@@ -154,7 +162,13 @@ impl Readiness {
             check: ReadinessCheck::Alive,
             deadline: Duration::from_secs(120),
             timeout: Duration::from_secs(2),
+            period: Self::default_period(),
         }
+    }
+
+    /// 10 s.
+    pub const fn default_period() -> Duration {
+        Duration::from_secs(10)
     }
 }
 
@@ -201,6 +215,22 @@ pub struct Template {
     pub stop: StopPolicy,
     /// When it is ready.
     pub readiness: Readiness,
+    /// What happens beside its peers file when its peers change.
+    #[serde(default)]
+    pub peers_hook: PeersHook,
+}
+
+/// How an agent learns that its peers file was replaced: `on_peers_change` of the job file.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PeersHook {
+    /// It looks by itself.
+    #[default]
+    File,
+    /// Its leader gets a signal.
+    Signal(SignalNumber),
+    /// Its main port gets a POST of the file's content to this path.
+    Http(String),
 }
 
 /// A port that noded reserved for an instance.
@@ -228,6 +258,9 @@ pub struct InstanceLaunch {
     pub env: BTreeMap<String, String>,
     /// The main port, where there is one.
     pub port: Option<u16>,
+    /// Its ports beside the main one.
+    #[serde(default)]
+    pub ports: Vec<PortBinding>,
     /// Keep its standard input open for the head (`--stdin`); otherwise /dev/null.
     pub stdin: bool,
 }

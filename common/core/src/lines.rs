@@ -139,6 +139,18 @@ fn find_newline(bytes: &[u8]) -> Option<usize> {
     bytes[done..].iter().position(|b| *b == b'\n').map(|at| done + at)
 }
 
+/// A text of several lines for a terminal: what a [`Sink::Terminal`] makes of it.
+pub fn visible(text: &str) -> String {
+    let mut out = Vec::with_capacity(text.len());
+    for (at, line) in text.split('\n').enumerate() {
+        if at > 0 {
+            out.push(b'\n');
+        }
+        neutralise(line.as_bytes(), &mut out);
+    }
+    String::from_utf8_lossy(&out).into_owned()
+}
+
 /// Control characters as Unicode's control pictures, so that an agent cannot move the cursor,
 /// set the title or recolour other lines. Tabs stay; a carriage return at the end goes.
 fn neutralise(line: &[u8], out: &mut Vec<u8>) {

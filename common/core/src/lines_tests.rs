@@ -107,3 +107,10 @@ proptest::proptest! {
         }
     }
 }
+
+#[test]
+fn texts_for_a_terminal_keep_their_lines() {
+    assert_eq!(visible("a\n\tb\r\n\x1b[31mc\n"), "a\n\tb\n␛[31mc\n");
+    assert_eq!(visible("größe"), "größe");
+    assert_eq!(visible(""), "");
+}

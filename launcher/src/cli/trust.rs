@@ -17,14 +17,14 @@ pub struct TrustArgs {
 #[derive(Debug, Clone, Subcommand)]
 pub enum TrustVerb {
     /// Make an authority and this head's certificate
-    Init(InitArgs),
+    Init(TrustInitArgs),
     /// Make certificates for hosts, or for a viewer
-    Issue(IssueArgs),
+    Issue(TrustIssueArgs),
 }
 
 /// Everything that `trust init` takes.
 #[derive(Debug, Clone, Args)]
-pub struct InitArgs {
+pub struct TrustInitArgs {
     /// The folder to make [default: ~/.config/a2arun/trust]
     #[arg(long, visible_alias = "trust", value_name = "DIR")]
     pub dir: Option<PathBuf>,
@@ -35,7 +35,7 @@ pub struct InitArgs {
 
 /// Everything that `trust issue` takes.
 #[derive(Debug, Clone, Args)]
-pub struct IssueArgs {
+pub struct TrustIssueArgs {
     /// Hosts, named as in hostfiles
     #[arg(value_name = "HOST", required_unless_present = "role")]
     pub hosts: Vec<HostName>,

@@ -7,15 +7,23 @@ use std::process::{Command, Stdio};
 use a2arun_core::exit_code::LauncherCode;
 use a2arun_core::plan::{EnvFile, LaunchFacts, PythonFacts, Site, Venv, VenvKind, choose_python};
 use a2arun_core::spec::render::{Style, render};
-use a2arun_core::spec::{AgentSpec, JobSpec, SecretSource, parse_env_file};
+use a2arun_core::spec::{AgentSpec, JobSpec, SecretSource};
 
+use crate::cmd::dotenv::{self, DotEnv};
 use crate::cmd::{Context, Failure};
 
 /// A secret is a line or a key, not a disk.
 const SECRET_BYTES_MAX: usize = 64 << 10;
 
-/// Reads everything that `spec` refers to; paths are relative to `base`.
-pub(super) fn read(spec: &JobSpec, base: &Path, context: &Context) -> anyhow::Result<LaunchFacts> {
+/// Reads everything that `spec` refers to; paths are relative to `base`, variables come from here,
+/// else from the `.env` beside the job file.
+pub(super) fn read(
+    spec: &JobSpec,
+    base: &Path,
+    dotenv: &DotEnv,
+    context: &Context,
+) -> anyhow::Result<LaunchFacts> {
+    let variable = |name: &str| context.text(name).or_else(|| dotenv.get(name));
     let files = |list: &[String]| -> anyhow::Result<Vec<EnvFile>> {
         list.iter().map(|file| env_file(&at_home(&place(file, base), context))).collect()
     };
@@ -24,7 +32,10 @@ pub(super) fn read(spec: &JobSpec, base: &Path, context: &Context) -> anyhow::Re
         facts.agent_files.push(files(&agent.env_files)?);
     }
     for source in spec.secret_sources() {
-        facts.secrets.insert(source.clone(), secret(source, base, context)?);
+        facts.secrets.insert(source.clone(), secret(source, base, &variable, context)?);
+    }
+    if let Some(text) = dotenv.rendered(Style::Plain) {
+        return Err(invalid(text));
     }
     Ok(facts)
 }
@@ -36,19 +47,21 @@ fn invalid(message: String) -> anyhow::Error {
 /// One file of variables.
 pub(super) fn env_file(path: &Path) -> anyhow::Result<EnvFile> {
     let name = path.display().to_string();
-    let text = std::fs::read_to_string(path)
+    let bytes = dotenv::read_bytes(path)
         .map_err(|error| invalid(format!("cannot read the env_file {name}: {error}")))?;
-    let variables = parse_env_file(&text).map_err(|findings| {
-        // Only the places: the text is full of secrets.
-        invalid(render(&name, &text.replace(|c| c != '\n', "*"), &findings, Style::Plain))
-    })?;
+    let variables = dotenv::parse(&bytes)
+        .map_err(|(text, findings)| invalid(render(&name, &text, &findings, Style::Plain)))?;
     Ok(EnvFile { name, variables })
 }
 
-fn secret(source: &SecretSource, base: &Path, context: &Context) -> anyhow::Result<String> {
+fn secret(
+    source: &SecretSource,
+    base: &Path,
+    variable: &dyn Fn(&str) -> Option<String>,
+    context: &Context,
+) -> anyhow::Result<String> {
     let text = match source {
-        SecretSource::Env(name) => context
-            .text(name)
+        SecretSource::Env(name) => variable(name)
             .ok_or_else(|| invalid(format!("the secret `{{env: {name}}}` is not set here")))?,
         SecretSource::File(file) => {
             let path = at_home(&place(file, base), context);

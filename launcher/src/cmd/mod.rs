@@ -1,18 +1,26 @@
 //! What the verbs do. Errors are `anyhow` here and become an exit code in one place.
 
+mod asked;
+mod card;
 mod context;
+mod dotenv;
 mod error;
 mod facts;
+mod graph;
+mod init;
 mod list;
 mod load;
 mod logs;
 mod plan;
 mod prepare;
+mod query;
 mod run;
+mod schema;
 mod secrets;
 mod status;
 mod stop;
 mod trust;
+mod validate;
 
 use crate::cli::{Cli, Verb};
 
@@ -27,12 +35,17 @@ pub async fn execute(cli: Cli, context: &Context) -> anyhow::Result<u8> {
     match cli.verb {
         None => run::run(cli.run, context).await,
         Some(Verb::Run(args)) => run::run(*args, context).await,
-        Some(Verb::Validate(args)) => plan::validate(&args, context),
+        Some(Verb::Validate(args)) => validate::validate(&args, context),
         Some(Verb::Plan(args)) => plan::plan(&args, context),
+        Some(Verb::Graph(args)) => graph::graph(&args, context),
         Some(Verb::List(args)) => list::list(&args, context).await,
         Some(Verb::Status(args)) => status::status(&args, context).await,
         Some(Verb::Logs(args)) => logs::logs(&args, context).await,
+        Some(Verb::Query(args)) => query::query(&args, context).await,
+        Some(Verb::Card(args)) => card::card(&args, context).await,
         Some(Verb::Stop(args)) => stop::stop(&args, context).await,
+        Some(Verb::Init(args)) => init::init(&args, context),
+        Some(Verb::Schema(args)) => schema::schema(&args),
         Some(Verb::Trust(args)) => trust::trust(&args.verb, context),
     }
 }

@@ -1,53 +1,24 @@
-//! `validate`, `plan`: nothing is started, nobody is asked.
+//! `plan`: nothing is started, nobody is asked.
 
 use a2arun_core::exit_code::LauncherCode;
 use a2arun_core::plan::{Bindings, PlanJson, PlannedPort};
 
-use crate::cli::{OutputFormat, PlanArgs, ValidateArgs};
-use crate::cmd::{Context, Failure, load};
-use crate::output::{Table, print_json, print_line, say};
-
-pub(super) fn validate(args: &ValidateArgs, context: &Context) -> anyhow::Result<u8> {
-    let mut bad = 0;
-    for path in &args.jobs {
-        match load::job_file(path, args.strict, context, args.output) {
-            Ok(job) => {
-                if let Some(warnings) = &job.rendered {
-                    say(warnings);
-                }
-                if args.output.output == OutputFormat::Human {
-                    let count = job.spec.agents.len();
-                    let plural = if count == 1 { "agent" } else { "agents" };
-                    print_line(&format!(
-                        "{}: {} with {count} {plural}: good",
-                        path.display(),
-                        job.spec.name
-                    ))?;
-                }
-            }
-            Err(error) => {
-                bad += 1;
-                say(&crate::cmd::report(&error).0);
-            }
-        }
-    }
-    Ok(if bad == 0 { LauncherCode::Ok.code() } else { LauncherCode::InvalidJob.code() })
-}
+use crate::cli::{OutputFormat, PlanArgs};
+use crate::cmd::Context;
+use crate::cmd::load::{self, Request};
+use crate::output::{Table, print_json, print_line};
 
 pub(super) fn plan(args: &PlanArgs, context: &Context) -> anyhow::Result<u8> {
-    let job = match (&args.job, args.program.is_empty()) {
-        (Some(path), true) => load::job_file(path, args.strict, context, args.output)?,
-        (None, false) => load::program(&args.program, context)?,
-        (Some(_), false) | (None, true) => {
-            let message = "give a job file, or a program behind `--`";
-            return Err(Failure::new(LauncherCode::Usage, message).into());
-        }
+    let request = Request {
+        job: args.job.as_deref(),
+        program: &args.program,
+        shape: &args.shape,
+        hosts: &args.hosts,
+        strict: args.strict,
+        output: args.output,
     };
-    let hosts = load::hosts(&args.hosts, context, args.output)?;
-    let plan = load::make_plan(&job.spec, &hosts, &args.shape, &context.local_name())?;
-    if let Some(warnings) = &job.rendered {
-        say(warnings);
-    }
+    let load::Planned { file: job, plan, .. } = load::planned(&request, context)?;
+    job.say_warnings();
     let bindings = Bindings::of(&plan);
     match args.output.output {
         OutputFormat::Json => print_json(&PlanJson::new(&plan, &bindings, &job.warnings))?,

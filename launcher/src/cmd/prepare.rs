@@ -14,13 +14,13 @@ use a2arun_core::plan::{
     PlannedPort, ResolvedPlan, secret_values,
 };
 use a2arun_core::source::{Code, Finding, nearest};
-use a2arun_core::spec::{AgentIx, AgentSpec, JobSpec};
+use a2arun_core::spec::{AgentIx, AgentSpec, JobSpec, PortSpec};
 use a2arun_rt::tls::Credentials;
 use anyhow::Context as _;
 use jiff::Timestamp;
 
 use crate::cli::RunArgs;
-use crate::cmd::load::{self, JobFile};
+use crate::cmd::load::{self, JobFile, Planned, Request};
 use crate::cmd::{Context, Failure, facts, secrets};
 use crate::head::Job;
 use crate::registry::{HostReach, SecretRef};
@@ -43,25 +43,29 @@ pub(super) struct Prepared {
 pub(super) fn prepare(args: &RunArgs, context: &Context) -> anyhow::Result<Prepared> {
     let started = Timestamp::now();
     let program = !args.program.is_empty();
-    let JobFile { mut spec, warnings: found, rendered, base } = match (args.words.first(), program)
-    {
-        (_, true) => load::program(&args.program, context)?,
-        (Some(path), false) => load::job_file(Path::new(path), args.strict, context, args.output)?,
-        (None, false) => return Err(Failure::new(LauncherCode::Usage, "no job file given").into()),
+    let request = Request {
+        job: args.words.first().map(Path::new),
+        program: &args.program,
+        shape: &args.shape,
+        hosts: &args.hosts,
+        strict: args.strict,
+        output: args.output,
     };
+    let Planned { file, hosts, plan } = load::planned(&request, context)?;
+    let rendered = file.rendered();
+    let JobFile { mut spec, base, dotenv, warnings: found, .. } = file;
+    let plan = Arc::new(plan);
     if let Some(id) = &args.until {
         spec.execution.ends_with = Some(agent(&spec, "--until", id)?);
     }
     let stdin = args.stdin.as_deref().map(|id| agent(&spec, "--stdin", id)).transpose()?;
-    let hosts = load::hosts(&args.hosts, context, args.output)?;
-    let plan = Arc::new(load::make_plan(&spec, &hosts, &args.shape, &context.local_name())?);
     if let Some(what) = spec.unlaunchable().first() {
         return Err(Failure::new(LauncherCode::InvalidJob, what.to_string())
             .hint("`a2arun validate -v` lists what is not acted on yet")
             .into());
     }
     let run = run_id(&spec)?;
-    let facts = facts::read(&spec, &base, context)?;
+    let facts = facts::read(&spec, &base, &dotenv, context)?;
     let exports = exports(args, context)?;
     let trace_id = hex(&random::<16>()?);
     let mut warnings: Vec<String> = rendered.into_iter().collect();
@@ -185,6 +189,11 @@ fn check_launch(
     for instance in &plan.instances {
         if instance.port == PlannedPort::Auto {
             bindings.set_port(instance.rank, PORTS.0);
+        }
+        for (at, (_, port)) in plan.agent(instance.agent).ports.iter().enumerate() {
+            if *port == PortSpec::Auto {
+                bindings.set_named_port(instance.rank, at, PORTS.0);
+            }
         }
     }
     let resolved = ResolvedPlan::new(plan.clone(), bindings).context("cannot check the launch")?;

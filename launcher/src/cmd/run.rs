@@ -6,8 +6,11 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use a2arun_core::exit_code::LauncherCode;
+use a2arun_core::ids::AgentId;
 use a2arun_core::lines::Sink;
 use a2arun_core::machine::job::StopBy;
+use a2arun_core::plan::PlannedPort;
+use a2arun_core::topology;
 use anyhow::Context as _;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -21,7 +24,9 @@ use crate::output::{
     Activity, FileWriter, Files, Kept, LogFormat, Printer, Sinks, Talk, Volume, Written,
     print_json, print_line, say,
 };
-use crate::registry::{self, AgentRanks, RunFolder, RunJson, boot_id, process_start, prune};
+use crate::registry::{
+    self, AgentRanks, Journal, JournalWriter, RunFolder, RunJson, boot_id, process_start, prune,
+};
 use crate::session::serve_head;
 
 /// Questions of other shells that wait for the head.
@@ -63,9 +68,13 @@ pub(super) async fn run(args: RunArgs, context: &Context) -> anyhow::Result<u8> 
             None
         }
     };
-    let (io, kept) = make_io(&args, context, &job, sinks, files, asks);
+    let (journal, journal_writer) = open_journal(folder.as_ref().map(|(folder, _)| folder));
+    let (io, kept) = make_io(&args, context, &job, sinks, (files, journal), asks);
     let mut outcome = head::run(job, io, signals).await;
     servers.shutdown().await;
+    if let Some(Err(error)) = journal_writer.map(JournalWriter::drain) {
+        say(&format!("warning: not every event is written down: {error}"));
+    }
     finish_files(writer, args.output_dir.as_deref(), context, &mut outcome).await;
     if let Some((folder, socket)) = folder {
         let written = folder
@@ -160,7 +169,7 @@ fn make_io(
     context: &Context,
     job: &Job,
     sinks: Sinks,
-    files: Option<Files>,
+    (files, journal): (Option<Files>, Journal),
     asks: mpsc::Receiver<head::Ask>,
 ) -> (Io, Kept) {
     let volume = match (args.output.output, job.program, args.verbose) {
@@ -182,8 +191,21 @@ fn make_io(
             }
         }
     };
-    let io = Io { sinks, talk, format, files, activity: Arc::new(Activity::default()), asks };
+    let activity = Arc::new(Activity::default());
+    let io = Io { sinks, talk, format, files, activity, journal, asks };
     (io, kept)
+}
+
+/// The job is worth more than its journal.
+fn open_journal(folder: Option<&RunFolder>) -> (Journal, Option<JournalWriter>) {
+    match folder.map(|folder| Journal::start(folder.path())) {
+        Some(Ok((journal, writer))) => (journal, Some(writer)),
+        Some(Err(error)) => {
+            say(&format!("warning: no events of this run are written down: {error}"));
+            (Journal::nowhere(), None)
+        }
+        None => (Journal::nowhere(), None),
+    }
 }
 
 fn open_folder(
@@ -219,16 +241,33 @@ fn open_folder(
             .plan
             .agents
             .iter()
-            .map(|a| AgentRanks { id: a.id.clone(), first: a.first, count: a.count })
+            .map(|a| AgentRanks {
+                id: a.id.clone(),
+                first: a.first,
+                count: a.count,
+                external: a.external.clone(),
+            })
             .collect(),
         placed: job.plan.instances.iter().map(|i| i.host.0).collect(),
         trust: trust.map(Path::to_owned),
+        entry: entry_point(job),
         secrets,
     };
     folder
         .write_run(&run)
         .with_context(|| format!("cannot write to {}", folder.path().display()))?;
     Ok((folder, socket))
+}
+
+/// Who is asked when the job is.
+fn entry_point(job: &Job) -> Option<AgentId> {
+    let plan = &job.plan;
+    let entry = topology::entry_point(&job.spec, |ix| {
+        let agent = plan.agent(ix);
+        let first = plan.instances.get(agent.first.0 as usize).filter(|_| agent.count > 0);
+        agent.external.is_some() || first.is_some_and(|i| i.port != PlannedPort::None)
+    });
+    entry.map(|ix| job.spec.agent(ix).id.clone())
 }
 
 /// What was to be written must be there, or the command has failed; a code that is none of ours

@@ -179,7 +179,7 @@ fn instance(report: &InstanceReport, host: &str) -> InstanceStatusJson {
         host: host.to_owned(),
         state,
         ready: Some(state == InstanceState::Ready),
-        card: None,
+        card: report.seen.as_ref().map(|seen| seen.card.is_some()),
         net: None,
         pid: report.pid,
         incarnation: Some(report.incarnation.0),

@@ -18,7 +18,7 @@ use rcgen::{
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 
-use crate::cli::{InitArgs, IssueArgs, TrustVerb};
+use crate::cli::{TrustInitArgs, TrustIssueArgs, TrustVerb};
 use crate::cmd::{Context, Failure};
 use crate::output::say;
 
@@ -43,7 +43,7 @@ fn dir(given: Option<&Path>, context: &Context) -> anyhow::Result<TrustDir> {
     })
 }
 
-fn init(args: &InitArgs, context: &Context) -> anyhow::Result<()> {
+fn init(args: &TrustInitArgs, context: &Context) -> anyhow::Result<()> {
     let dir = dir(args.dir.as_deref(), context)?;
     let shown = dir.path().display();
     for path in [dir.ca_cert(), dir.ca_key()] {
@@ -78,7 +78,7 @@ fn init(args: &InitArgs, context: &Context) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn issue(args: &IssueArgs, context: &Context) -> anyhow::Result<()> {
+fn issue(args: &TrustIssueArgs, context: &Context) -> anyhow::Result<()> {
     let dir = dir(args.dir.as_deref(), context)?;
     let (issuer, domain) = authority(&dir)?;
     let out = match &args.out {

@@ -1,28 +1,34 @@
 //! The head's loop: select an input, fold it by the machines, perform the effects.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use a2arun_core::ids::{Rank, RunId};
 use a2arun_core::launch::ReadinessCheck;
 use a2arun_core::machine::job::{self, Event, StopBy};
 use a2arun_core::plan::{Bindings, HostIx, PlannedPort, ResolvedPlan};
-use a2arun_core::spec::AgentIx;
+use a2arun_core::spec::{AgentIx, PortSpec};
 use a2arun_core::status::JobState;
 use jiff::Timestamp;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
+use crate::head::edges::Edges;
 use crate::head::finish::{self, Outcome};
 use crate::head::hosts::{Host, Hosts};
 use crate::head::instances::{Instances, Moved, News};
 use crate::head::job::{Ask, Io, Job};
+use crate::head::peers::{Peers, When};
+use crate::head::retry::Retries;
 use crate::head::show::Show;
 use crate::head::signals::Signals;
 use crate::head::stops::Schedule;
 use crate::output::LogSink;
-use crate::session::{Change, ChangeKind, Contact, RefusedReason, SessionEvent};
+use crate::registry::JournalEntry as Entry;
+use crate::session::{
+    Change, ChangeKind, Contact, MAIN_PORT, PortRequest, RefusedReason, SessionEvent,
+};
 
 /// What sessions have said and the head has not taken yet.
 const EVENTS_DEPTH: usize = 256;
@@ -59,6 +65,11 @@ pub(super) struct Head {
     pub(super) show: Show,
     pub(super) bindings: Bindings,
     pub(super) resolved: Option<ResolvedPlan>,
+    pub(super) edges: Edges,
+    pub(super) peers: Peers,
+    /// Agents that somebody calls.
+    pub(super) called: BTreeSet<AgentIx>,
+    pub(super) retries: Retries,
     pub(super) stop: Option<Schedule>,
     /// When whoever is not heard of is given up, in a cleanup.
     pub(super) give_up_at: Option<Instant>,
@@ -119,6 +130,10 @@ impl Head {
             show: Show::new(&job, &io),
             bindings: Bindings::of(&job.plan),
             resolved: None,
+            edges: Edges::default(),
+            peers: Peers::default(),
+            called: job.plan.wiring.edges().map(|e| e.to).collect(),
+            retries: Retries::default(),
             stop: None,
             give_up_at: None,
             given_up: Vec::new(),
@@ -143,7 +158,8 @@ impl Head {
     }
 
     pub(super) async fn next(&mut self) -> Input {
-        let wake = [self.wall, self.stop.as_ref().and_then(Schedule::wake_at), self.give_up_at]
+        let stop = self.stop.as_ref().and_then(Schedule::wake_at);
+        let wake = [self.wall, stop, self.give_up_at, self.peers.wake_at()]
             .into_iter()
             .flatten()
             .fold(self.tick_at, Instant::min);
@@ -177,6 +193,7 @@ impl Head {
             Input::Logs(_) => {}
             Input::Clock => self.clock(),
         }
+        self.tell_peers(When::Due);
         // Whatever happened may have emptied a stage.
         self.drive_stop();
         self.settle();
@@ -225,6 +242,11 @@ impl Head {
         self.settle();
     }
 
+    /// Before everything that is queued.
+    pub(super) fn queue_first(&mut self, event: Event) {
+        self.queue.push_front(event);
+    }
+
     pub(super) fn queue(&mut self, events: impl IntoIterator<Item = Event>) {
         self.queue.extend(events);
     }
@@ -234,10 +256,11 @@ impl Head {
             let now = Timestamp::now();
             match job::advance(&self.state, event, now) {
                 Ok((next, effects)) => {
-                    if next.name() != self.state.name() {
+                    let before = std::mem::replace(&mut self.state, next);
+                    if next.name() != before.name() {
                         self.since = now;
+                        self.note_state();
                     }
-                    self.state = next;
                     for effect in effects {
                         self.perform(effect);
                     }
@@ -262,6 +285,7 @@ impl Head {
                 if first {
                     self.host_up(host);
                 } else {
+                    self.send_peers(host);
                     let moved = self.instances.reconcile(host, instances, Timestamp::now());
                     self.moved(moved);
                 }
@@ -275,10 +299,12 @@ impl Head {
             }
             SessionEvent::Contact(contact) => self.contact(host, contact),
             SessionEvent::Ports(answer) => self.ports(host, answer),
+            SessionEvent::Reached(failures) => self.reached(host, failures),
             SessionEvent::Changed(changes) => {
                 for change in changes {
                     self.changed(host, change);
                 }
+                self.forget_taken(host);
             }
             SessionEvent::Refused { reason, message, ranks } => {
                 self.refused(host, reason, &message, &ranks);
@@ -296,14 +322,28 @@ impl Head {
         let Change { rank, incarnation, time, kind } = change;
         let news = match kind {
             ChangeKind::Spawned { pid } => News::Spawned { pid, at: time },
-            ChangeKind::Ready { card, after } => News::Ready { card, after: Some(after), at: time },
+            ChangeKind::Ready { seen, after } => {
+                News::Ready { seen: Some(Box::new(seen)), after: Some(after), at: time }
+            }
+            ChangeKind::Unready(why) => News::Unready(why),
             ChangeKind::Stopping => News::Stopping,
-            ChangeKind::Exited(record) => News::Exited(record),
+            ChangeKind::Exited(record) => match self.try_other_port(rank, incarnation, record) {
+                Some(record) => News::Exited(record),
+                None => return,
+            },
             ChangeKind::Probe(text) => {
+                let entry = Entry::instance("look", &self.job.plan, rank).at(time).text(&text);
+                self.io.journal.write(entry);
                 self.instances.set_probe(rank, text);
                 return;
             }
+            ChangeKind::PortTaken(text) => {
+                self.retries.taken(rank, text);
+                return;
+            }
             ChangeKind::Notice(text) => {
+                let entry = Entry::instance("notice", &self.job.plan, rank).at(time).text(&text);
+                self.io.journal.write(entry);
                 self.show.notice(rank, host, &text);
                 return;
             }
@@ -314,7 +354,7 @@ impl Head {
         let fresh = !moved.news.is_empty();
         self.moved(moved);
         if spawned && fresh && self.is_ready_when_alive(rank) {
-            let ready = News::Ready { card: false, after: Some(Duration::ZERO), at: time };
+            let ready = News::Ready { seen: None, after: Some(Duration::ZERO), at: time };
             let moved = self.instances.heard(rank, incarnation, ready, now);
             self.moved(moved);
         }
@@ -327,12 +367,14 @@ impl Head {
         matches!(check, ReadinessCheck::Alive)
     }
 
-    fn agent_check(&self, agent: AgentIx) -> ReadinessCheck {
+    pub(super) fn agent_check(&self, agent: AgentIx) -> ReadinessCheck {
         self.job.spec.agent(agent).readiness_of(&self.job.spec.deployment).check
     }
 
     pub(super) fn moved(&mut self, moved: Moved) {
         for (rank, news) in &moved.news {
+            self.note_news(*rank, news);
+            self.note_peer(*rank, news);
             self.show.news(*rank, news, &self.state, &self.job, self.resolved.as_ref());
         }
         if self.job.stdin.is_some() {
@@ -350,6 +392,7 @@ impl Head {
         let Some(entry) = self.hosts.get(host) else { return };
         let before = std::mem::replace(&mut entry.contact, contact);
         self.show.contact(host, contact);
+        self.note_contact(host, contact);
         let now = Timestamp::now();
         match (before, contact) {
             (_, Contact::Lost) => {
@@ -402,13 +445,26 @@ impl Head {
         self.hosts.0.push(host);
     }
 
-    /// Ports that a host has to give: rank and fixed number.
-    pub(super) fn ports_wanted(&self, host: HostIx) -> Vec<(Rank, Option<u16>)> {
-        let planned = |rank: &Rank| match self.job.plan.instance(*rank).port {
+    /// Ports that a host has to give.
+    pub(super) fn ports_wanted(&self, host: HostIx) -> Vec<PortRequest> {
+        self.instances.on_host(host).iter().flat_map(|rank| self.ports_of(*rank)).collect()
+    }
+
+    /// The ports of an instance as they were planned.
+    pub(super) fn ports_of(&self, rank: Rank) -> Vec<PortRequest> {
+        let plan = &self.job.plan;
+        let instance = plan.instance(rank);
+        let main = match instance.port {
             PlannedPort::None => None,
-            PlannedPort::Auto => Some((*rank, None)),
-            PlannedPort::Fixed(port) => Some((*rank, Some(port))),
+            PlannedPort::Auto => Some(None),
+            PlannedPort::Fixed(port) => Some(Some(port)),
         };
-        self.instances.on_host(host).iter().filter_map(planned).collect()
+        let main = main.map(|fixed| PortRequest { rank, name: MAIN_PORT.to_owned(), fixed });
+        let named = plan.agent(instance.agent).ports.iter().enumerate();
+        let named =
+            named.filter(|(_, (_, port))| *port != PortSpec::None).map(|(at, (name, _))| {
+                PortRequest { rank, name: name.clone(), fixed: plan.named_port(rank, at) }
+            });
+        main.into_iter().chain(named).collect()
     }
 }

@@ -95,6 +95,7 @@ mod tests {
             lifecycle: Lifecycle::Task,
             stop: StopPolicy::default(),
             readiness: Readiness::alive(),
+            peers_hook: Default::default(),
         };
         let instances = (0..count)
             .map(|rank| InstanceLaunch {
@@ -104,6 +105,7 @@ mod tests {
                 argv: Vec::new(),
                 env: BTreeMap::from([("X".to_owned(), "x".repeat(value_bytes))]),
                 port: None,
+                ports: Vec::new(),
                 stdin: false,
             })
             .collect();

@@ -11,7 +11,7 @@ use a2arun_core::machine::job::{Effect, Event, Phase};
 use a2arun_core::outcome::StopCause;
 use a2arun_core::plan::{BaseEnv, HostIx, LaunchBuilder, LaunchInputs, ResolvedPlan, StageIx};
 use a2arun_core::spec::Strategy;
-use a2arun_core::status::{InstanceStatusJson, StatusJson};
+use a2arun_core::status::{InstanceState, InstanceStatusJson, StatusJson};
 use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
@@ -19,11 +19,13 @@ use tokio::time::Instant;
 use crate::head::actor::{Head, TICK, Told};
 use crate::head::batches;
 use crate::head::hosts::{COMMANDS_DEPTH, Host, Reach};
+use crate::head::instances::Instance;
+use crate::head::peers::When;
 use crate::head::stops::Schedule;
 use crate::output::LogSink;
 use crate::session::{
-    self, Command, Forwarded, PortRequest, PortsReserved, Session, Until, close_stdin, follow_logs,
-    forward_stdin,
+    self, Command, Forwarded, MAIN_PORT, PortGiven, PortsReserved, Session, Until, close_stdin,
+    follow_logs, forward_stdin,
 };
 use crate::target::{ConnectError, Target, chain};
 
@@ -37,6 +39,7 @@ impl Head {
             Effect::MakePlan => {}
             Effect::ConnectHosts => self.connect_hosts(),
             Effect::LaunchStage { stage } => self.launch_stage(stage),
+            Effect::ProveEdges => self.prove_edges(),
             Effect::AnnounceReady => {
                 self.ready = Some(Timestamp::now());
                 self.show.ready(&self.job, self.resolved.as_ref());
@@ -76,21 +79,27 @@ impl Head {
             return;
         }
         self.follow(host);
-        let wanted = self.ports_wanted(host);
-        let bind_address =
-            if self.job.plan.loopback { "127.0.0.1".to_owned() } else { String::new() };
-        let range =
-            self.job.plan.host(host).entry.ports.map_or(self.job.ports, |r| (r.first, r.last));
+        let ports = self.ports_wanted(host);
+        let bind_address = self.bind_address();
+        let range = self.port_range(host);
         let Some(entry) = self.hosts.get(host) else { return };
-        if wanted.is_empty() {
+        if ports.is_empty() {
             entry.reach = Reach::Prepared;
         } else {
             entry.reach = Reach::Reserving;
-            let ports =
-                wanted.into_iter().map(|(rank, fixed)| PortRequest { rank, fixed }).collect();
             entry.send(Command::Reserve { ports, bind_address, range });
         }
         self.when_all_prepared();
+    }
+
+    /// Where agents will bind; empty: all addresses.
+    pub(super) fn bind_address(&self) -> String {
+        if self.job.plan.loopback { "127.0.0.1".to_owned() } else { String::new() }
+    }
+
+    /// Where `auto` ports of a host come from.
+    pub(super) fn port_range(&self, host: HostIx) -> (u16, u16) {
+        self.job.plan.host(host).entry.ports.map_or(self.job.ports, |r| (r.first, r.last))
     }
 
     fn follow(&mut self, host: HostIx) {
@@ -125,14 +134,19 @@ impl Head {
     pub(super) fn ports(&mut self, host: HostIx, answer: PortsReserved) {
         match answer {
             PortsReserved::All(ports) => {
-                for (rank, port) in ports {
-                    self.bindings.set_port(rank, port);
+                let ranks = ports.iter().map(|p| p.rank).collect();
+                for given in ports {
+                    self.bind(given);
                 }
+                self.ports_again(host, &ranks);
                 if let Some(entry) = self.hosts.get(host)
                     && entry.is_open()
                 {
                     entry.reach = Reach::Prepared;
                 }
+            }
+            PortsReserved::Conflicts(conflicts) if self.state.phase != Phase::Connecting => {
+                self.no_port_again(&conflicts);
             }
             PortsReserved::Conflicts(conflicts) => {
                 let name = self.job.plan.host(host).name().clone();
@@ -161,6 +175,19 @@ impl Head {
         self.when_all_prepared();
     }
 
+    fn bind(&mut self, given: PortGiven) {
+        let PortGiven { rank, name, port } = given;
+        if name == MAIN_PORT {
+            self.bindings.set_port(rank, port);
+            return;
+        }
+        let Some(instance) = self.job.plan.get(rank) else { return };
+        let ports = &self.job.plan.agent(instance.agent).ports;
+        if let Some(at) = ports.iter().position(|(known, _)| *known == name) {
+            self.bindings.set_named_port(rank, at, port);
+        }
+    }
+
     pub(super) fn host_failed(&mut self, host: HostIx, error: ConnectError) {
         let text = chain(&error);
         if let Some(entry) = self.hosts.get(host) {
@@ -182,6 +209,9 @@ impl Head {
             match self.resolve() {
                 Ok(resolved) => {
                     self.resolved = Some(resolved);
+                    for host in self.job.plan.clone().host_indices() {
+                        self.send_peers(host);
+                    }
                     self.queue([Event::AllSessionsUp]);
                 }
                 Err((host, text)) => {
@@ -205,7 +235,7 @@ impl Head {
         }
     }
 
-    fn resolve(&mut self) -> Result<ResolvedPlan, (HostIx, String)> {
+    pub(super) fn resolve(&mut self) -> Result<ResolvedPlan, (HostIx, String)> {
         let plan = self.job.plan.clone();
         let reached: Vec<Option<IpAddr>> = self.hosts.0.iter().map(|h| h.address).collect();
         for host in plan.host_indices() {
@@ -221,8 +251,14 @@ impl Head {
     }
 
     fn launch_stage(&mut self, stage: StageIx) {
-        let Some(resolved) = self.resolved.clone() else { return };
         self.show.stage(stage, &self.job);
+        self.launch_ranks(self.job.plan.stage_by_host(stage).into_iter().collect());
+    }
+
+    /// Starts these, each on its host.
+    pub(super) fn launch_ranks(&mut self, by_host: Vec<(HostIx, Vec<Rank>)>) {
+        let Some(resolved) = self.resolved.clone() else { return };
+        self.tell_peers(When::Now);
         let plan = self.job.plan.clone();
         let inputs = LaunchInputs {
             spec: &self.job.spec,
@@ -242,7 +278,8 @@ impl Head {
             }
         };
         let mut commands = Vec::new();
-        for (host, ranks) in plan.stage_by_host(stage) {
+        let all: Vec<Rank> = by_host.iter().flat_map(|(_, ranks)| ranks).copied().collect();
+        for (host, ranks) in by_host {
             let base = match self.job.targets[host.get()] {
                 Target::Local(_) => BaseEnv::Head(&self.job.environment),
                 Target::Installed(_) => BaseEnv::Host,
@@ -260,8 +297,8 @@ impl Head {
         // From here on they may be running, however much of the launch is handed over: a roll-back
         // must name them all.
         let now = Timestamp::now();
-        for rank in &plan.stages[stage.get()] {
-            let events = self.instances.assigned(*rank, now);
+        for rank in all {
+            let events = self.instances.assigned(rank, now);
             self.queue(events);
         }
         let mut unsent = Vec::new();
@@ -415,8 +452,8 @@ impl Head {
                     host: plan.host(planned.host).name().to_string(),
                     state: instance.mirror.shown(),
                     ready,
-                    card: instance.card,
-                    net: None,
+                    card: instance.seen.as_ref().map(|seen| seen.card.is_some()),
+                    net: self.net(rank, instance),
                     pid: instance.pid,
                     incarnation: report.map(|r| r.incarnation.0),
                     restarts: report.map_or(0, |r| r.incarnation.0.saturating_sub(1)),
@@ -435,6 +472,27 @@ impl Head {
             result: self.state.result().map(|(result, _)| result.word()),
             since: Some(self.since),
             instances,
+        }
+    }
+}
+
+impl Head {
+    /// Whether an instance answers where its callers look for it.
+    fn net(&self, rank: Rank, instance: &Instance) -> Option<bool> {
+        self.resolved.as_ref()?.port(rank)?;
+        match instance.mirror.shown() {
+            InstanceState::Unready => Some(false),
+            InstanceState::Ready => {
+                let listens = instance.seen.as_ref().is_some_and(|s| !s.listens.is_empty());
+                self.edges.reached(rank).or(listens.then_some(true))
+            }
+            InstanceState::Pending
+            | InstanceState::Assigned
+            | InstanceState::Starting
+            | InstanceState::Stopping
+            | InstanceState::Backoff
+            | InstanceState::Lost
+            | InstanceState::Exited => None,
         }
     }
 }

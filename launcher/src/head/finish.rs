@@ -75,16 +75,21 @@ async fn drain_output(head: &mut Head) -> Drained {
     let mut abandoned = false;
     let mut ends: Vec<Vec<LogEnd>> = vec![Vec::new(); head.hosts.0.len()];
     for (rank, instance) in head.instances.iter() {
-        if let Some((incarnation, record)) = &instance.exit {
-            let host = head.job.plan.instance(rank).host;
-            if record.stdout_bytes > 0 || record.stderr_bytes > 0 {
-                ends[host.get()].push(LogEnd {
-                    rank,
-                    incarnation: *incarnation,
-                    stdout: record.stdout_bytes,
-                    stderr: record.stderr_bytes,
-                });
-            }
+        let host = head.job.plan.instance(rank).host;
+        if let Some((incarnation, stdout, stderr)) = instance.retired
+            && stdout + stderr > 0
+        {
+            ends[host.get()].push(LogEnd { rank, incarnation, stdout, stderr });
+        }
+        if let Some((incarnation, record)) = &instance.exit
+            && record.stdout_bytes + record.stderr_bytes > 0
+        {
+            ends[host.get()].push(LogEnd {
+                rank,
+                incarnation: *incarnation,
+                stdout: record.stdout_bytes,
+                stderr: record.stderr_bytes,
+            });
         }
     }
     for (host, ends) in head.hosts.0.iter_mut().zip(ends) {

@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use a2arun_core::ids::{Incarnation, Rank};
 use a2arun_core::machine::job::Event;
-use a2arun_core::machine::mirror::{self, Report, Seen};
+use a2arun_core::machine::mirror::{self, Report};
 use a2arun_core::machine::tally::Tally;
 use a2arun_core::outcome::{ExitReason, ExitRecord};
 use a2arun_core::plan::{HostIx, Plan, StageIx};
+use a2arun_core::seen::Seen;
 use a2arun_core::spec::JobSpec;
 use a2arun_core::status::InstanceState;
 use jiff::Timestamp;
@@ -26,12 +27,16 @@ pub(super) struct Instance {
     pub(super) pid: Option<i32>,
     pub(super) started: Option<Timestamp>,
     pub(super) ready: Option<Timestamp>,
-    pub(super) card: Option<bool>,
+    /// What was seen when it became ready.
+    pub(super) seen: Option<Box<Seen>>,
     pub(super) exit: Option<(Incarnation, Box<ExitRecord>)>,
     /// What its probe saw last, while it is not ready.
     pub(super) probe: Option<String>,
     /// Its launch was refused: it never was.
     pub(super) refused: bool,
+    /// An earlier incarnation that was started anew, with its output in bytes: nothing more is
+    /// heard of it.
+    pub(super) retired: Option<(Incarnation, u64, u64)>,
     live: bool,
 }
 
@@ -39,8 +44,8 @@ pub(super) struct Instance {
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum News {
     Spawned { pid: i32, at: Option<Timestamp> },
-    Ready { card: bool, after: Option<Duration>, at: Option<Timestamp> },
-    Unready,
+    Ready { seen: Option<Box<Seen>>, after: Option<Duration>, at: Option<Timestamp> },
+    Unready(String),
     Stopping,
     Backoff,
     Exited(Box<ExitRecord>),
@@ -72,10 +77,11 @@ impl Instances {
             pid: None,
             started: None,
             ready: None,
-            card: None,
+            seen: None,
             exit: None,
             probe: None,
             refused: false,
+            retired: None,
             live: false,
         };
         Self {
@@ -114,7 +120,11 @@ impl Instances {
 
     /// A launch was sent.
     pub(super) fn assigned(&mut self, rank: Rank, now: Timestamp) -> Vec<Event> {
-        self.turn(rank, mirror::Event::Assigned, now)
+        match self.get(rank).map(|i| &i.mirror) {
+            Some(mirror::State::Pending) => self.turn(rank, mirror::Event::Assigned, now),
+            // Tried again on other ports.
+            Some(_) | None => Vec::new(),
+        }
     }
 
     /// A host has not been heard of for long, or is heard again.
@@ -201,11 +211,14 @@ impl Instances {
             tracing::warn!(%rank, "a host speaks of a rank that is not in the plan");
             return;
         };
+        if instance.retired.is_some_and(|(last, ..)| incarnation <= last) {
+            return;
+        }
         let seen = seen_of(&news);
         let seq = match instance.mirror.report() {
             Some(last) if last.incarnation > incarnation => return,
             Some(last) if last.incarnation == incarnation => {
-                let over = matches!(last.seen, Seen::Exited(_));
+                let over = matches!(last.seen, mirror::Seen::Exited(_));
                 if over || last.seen == seen || goes_back(last.seen, seen) {
                     return;
                 }
@@ -219,11 +232,12 @@ impl Instances {
                 instance.started = at.or(instance.started);
                 instance.ready = None;
             }
-            News::Ready { card, at, .. } => {
+            News::Ready { seen, at, .. } => {
                 instance.ready = at.or(Some(now));
-                instance.card = Some(*card);
+                instance.seen = seen.clone().or_else(|| instance.seen.take());
                 instance.probe = None;
             }
+            News::Unready(why) => instance.probe = Some(why.clone()),
             News::Exited(record) => {
                 instance.pid = None;
                 instance.started = record.started.or(instance.started);
@@ -231,7 +245,7 @@ impl Instances {
                 instance.exit = Some((incarnation, record.clone()));
                 instance.probe = None;
             }
-            News::Unready | News::Stopping | News::Backoff => {}
+            News::Stopping | News::Backoff => {}
         }
         moved.news.push((rank, news));
         let report = Report { incarnation, seq, seen };
@@ -264,6 +278,15 @@ impl Instances {
         self.tally.moved(rank, &next)
     }
 
+    /// An instance that ended is started anew: its end is nobody's news.
+    pub(super) fn retire(&mut self, rank: Rank, incarnation: Incarnation, record: &ExitRecord) {
+        if let Some(instance) = self.list.get_mut(rank.0 as usize) {
+            let (out, err) = (record.stdout_bytes, record.stderr_bytes);
+            instance.retired = Some((incarnation, out, err));
+            instance.pid = None;
+        }
+    }
+
     pub(super) fn set_probe(&mut self, rank: Rank, text: String) {
         if let Some(instance) = self.list.get_mut(rank.0 as usize) {
             instance.probe = Some(text);
@@ -272,30 +295,33 @@ impl Instances {
 }
 
 /// A stream after a break may repeat what a full list already told; only `Unready` leads back.
-fn goes_back(last: Seen, seen: Seen) -> bool {
+fn goes_back(last: mirror::Seen, seen: mirror::Seen) -> bool {
     match (last, seen) {
-        (Seen::Ready | Seen::Unready | Seen::Stopping, Seen::Starting)
-        | (Seen::Stopping, Seen::Ready | Seen::Unready) => true,
         (
-            Seen::Starting
-            | Seen::Ready
-            | Seen::Unready
-            | Seen::Stopping
-            | Seen::Backoff
-            | Seen::Exited(_),
+            mirror::Seen::Ready | mirror::Seen::Unready | mirror::Seen::Stopping,
+            mirror::Seen::Starting,
+        )
+        | (mirror::Seen::Stopping, mirror::Seen::Ready | mirror::Seen::Unready) => true,
+        (
+            mirror::Seen::Starting
+            | mirror::Seen::Ready
+            | mirror::Seen::Unready
+            | mirror::Seen::Stopping
+            | mirror::Seen::Backoff
+            | mirror::Seen::Exited(_),
             _,
         ) => false,
     }
 }
 
-fn seen_of(news: &News) -> Seen {
+fn seen_of(news: &News) -> mirror::Seen {
     match news {
-        News::Spawned { .. } => Seen::Starting,
-        News::Ready { .. } => Seen::Ready,
-        News::Unready => Seen::Unready,
-        News::Stopping => Seen::Stopping,
-        News::Backoff => Seen::Backoff,
-        News::Exited(record) => Seen::Exited(mirror::End::from(&**record)),
+        News::Spawned { .. } => mirror::Seen::Starting,
+        News::Ready { .. } => mirror::Seen::Ready,
+        News::Unready(_) => mirror::Seen::Unready,
+        News::Stopping => mirror::Seen::Stopping,
+        News::Backoff => mirror::Seen::Backoff,
+        News::Exited(record) => mirror::Seen::Exited(mirror::End::from(&**record)),
     }
 }
 
@@ -305,13 +331,13 @@ fn steps(report: InstanceReport) -> Vec<News> {
     if let Some(pid) = report.pid {
         steps.push(News::Spawned { pid, at: report.started });
     }
-    let ready = |at| News::Ready { card: report.card, after: None, at };
+    let ready = |at| News::Ready { seen: report.seen.clone().map(Box::new), after: None, at };
     match report.phase {
         PhaseReport::Starting => {}
         PhaseReport::Ready => steps.push(ready(report.ready)),
         PhaseReport::Unready => {
             steps.push(ready(report.ready));
-            steps.push(News::Unready);
+            steps.push(News::Unready(report.last_look.clone().unwrap_or_default()));
         }
         PhaseReport::Stopping => {
             if report.ready.is_some() {

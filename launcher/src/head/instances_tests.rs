@@ -38,7 +38,8 @@ fn report(rank: u32, phase: PhaseReport) -> InstanceReport {
         pid,
         started: Some(NOW),
         ready: None,
-        card: false,
+        seen: None,
+        last_look: None,
         cpu_percent: None,
         memory_bytes: None,
     }

@@ -14,6 +14,7 @@ use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::output::{Activity, Files, LogFormat, Sinks, Talk};
+use crate::registry::Journal;
 use crate::target::Target;
 
 /// A planned job and what the command line adds to it.
@@ -54,6 +55,8 @@ pub(crate) struct Io {
     pub(crate) format: LogFormat,
     pub(crate) files: Option<Files>,
     pub(crate) activity: Arc<Activity>,
+    /// What happens is written down there.
+    pub(crate) journal: Journal,
     pub(crate) asks: mpsc::Receiver<Ask>,
 }
 

@@ -4,11 +4,15 @@
 
 mod actor;
 mod batches;
+mod edges;
 mod effects;
 mod finish;
 mod hosts;
 mod instances;
 mod job;
+mod notes;
+mod peers;
+mod retry;
 mod show;
 mod signals;
 mod stops;

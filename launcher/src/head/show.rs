@@ -130,8 +130,8 @@ impl Show {
                     self.talk.progress(&format!("{} ready{after}{url}", self.name(rank)));
                 }
             }
-            News::Unready => {
-                self.talk.progress(&format!("{} is not ready any more", self.name(rank)))
+            News::Unready(why) => {
+                self.talk.warning(&format!("{} is not ready any more: {why}", self.name(rank)));
             }
             News::Exited(record) => {
                 let end = End::from(&**record);
@@ -184,6 +184,14 @@ impl Show {
 
     pub(super) fn host_notice(&self, host: HostIx, text: &str) {
         self.talk.warning(&format!("{}: {text}", self.host(host)));
+    }
+
+    pub(super) fn warning(&self, text: &str) {
+        self.talk.warning(text);
+    }
+
+    pub(super) fn hint(&self, text: &str) {
+        self.talk.hint(text);
     }
 
     pub(super) fn failure(&self, text: &str) {

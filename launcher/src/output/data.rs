@@ -24,6 +24,19 @@ fn write_line(text: &str) -> io::Result<()> {
     stdout.flush()
 }
 
+/// A piece of a text that is not over: no line break is put behind it.
+///
+/// # Errors
+/// When stdout cannot be written.
+pub(crate) fn print_piece(text: &str) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    let written = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+    match written {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written,
+    }
+}
+
 /// One document, indented.
 ///
 /// # Errors

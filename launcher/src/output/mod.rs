@@ -11,7 +11,7 @@ mod table;
 mod talk;
 
 pub use data::{print, say};
-pub(crate) use data::{print_json, print_line};
+pub(crate) use data::{print_json, print_line, print_piece};
 pub(crate) use files::{FileWriter, Files};
 pub(crate) use logs::{Activity, LogFormat, LogSink, Names};
 pub(crate) use printer::{Printer, Sinks, Written};

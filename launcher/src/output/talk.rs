@@ -78,6 +78,11 @@ impl Talk {
         }
     }
 
+    /// What would help.
+    pub(crate) fn hint(&self, text: &str) {
+        self.block(&format!("{} {text}", self.style.bold("hint:")));
+    }
+
     /// Lines as they are.
     pub(crate) fn block(&self, text: &str) {
         let _ = self.send(text);

@@ -61,6 +61,9 @@ pub(crate) struct RunJson {
     pub(crate) placed: Vec<u32>,
     /// The trust folder that was used, where one was.
     pub(crate) trust: Option<PathBuf>,
+    /// Who answers questions to the job; absent in files of older versions.
+    #[serde(default)]
+    pub(crate) entry: Option<AgentId>,
     /// Where the secrets of its output come from, never what they are.
     #[serde(default)]
     pub(crate) secrets: Vec<SecretRef>,
@@ -72,6 +75,8 @@ pub(crate) struct RunJson {
 pub(crate) enum SecretRef {
     /// A variable of the shell.
     Env { name: String },
+    /// A variable of a file of variables.
+    Variable { path: PathBuf, name: String },
     /// A file that is the secret.
     File { path: PathBuf },
     /// A file of variables.
@@ -88,6 +93,9 @@ pub(crate) struct AgentRanks {
     pub(crate) id: AgentId,
     pub(crate) first: Rank,
     pub(crate) count: u32,
+    /// Its URL, where it is not ours.
+    #[serde(default)]
+    pub(crate) external: Option<String>,
 }
 
 impl RunJson {

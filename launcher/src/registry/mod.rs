@@ -11,12 +11,14 @@
 //! be damaged, never taken as empty.
 
 mod folder;
+mod journal;
 mod scan;
 
 pub(crate) use folder::{
     AgentRanks, HostReach, RunFolder, RunJson, RunsDir, SecretRef, VERSION, prune, write_closed,
     write_result,
 };
+pub(crate) use journal::{Entry as JournalEntry, Journal, JournalWriter};
 pub(crate) use scan::{
     Entry, Found, Life, boot_id, find, last_status, list, process_start, reread,
 };

@@ -196,6 +196,7 @@ mod tests {
             agents: Vec::new(),
             placed: Vec::new(),
             trust: None,
+            entry: None,
             secrets: Vec::new(),
         };
         Entry { path: PathBuf::new(), run, life }

@@ -286,6 +286,16 @@ impl Actor {
             Command::Stop { ranks, grace, cause } => {
                 self.outbox.add(|_| Request::Stop { ranks, grace, cause })
             }
+            Command::Reach { targets, limit } => {
+                self.outbox.add(|_| Request::Reach { targets, limit })
+            }
+            Command::Peers(update) => {
+                if self.link.is_some() {
+                    self.unsent.extend(wire::peers(update));
+                    self.flush();
+                }
+                return;
+            }
             Command::Release => {
                 self.release_by = Some(Instant::now() + RELEASE_LIMIT);
                 if self.link.is_some() {
@@ -339,6 +349,10 @@ impl Actor {
             Said::Ports { request, answer } => {
                 self.outbox.answered(request);
                 self.tell(SessionEvent::Ports(answer)).await;
+            }
+            Said::Reached { request, failures } => {
+                self.outbox.answered(request);
+                self.tell(SessionEvent::Reached(failures)).await;
             }
             Said::Changed(changes) => {
                 self.outbox.heard(changes.iter().map(|c| c.rank));
@@ -480,9 +494,11 @@ async fn dial(
             Err(ConnectError::Version(message))
         }
         Said::Refused { message, .. } => Err(ConnectError::NotAttached(message)),
-        Said::Ports { .. } | Said::Changed(_) | Said::Pong | Said::Released => {
-            Err(broken("noded", "its first message was not `Attached`"))
-        }
+        Said::Ports { .. }
+        | Said::Reached { .. }
+        | Said::Changed(_)
+        | Said::Pong
+        | Said::Released => Err(broken("noded", "its first message was not `Attached`")),
     }
 }
 

@@ -24,6 +24,7 @@ pub(crate) use control::{Session, run};
 pub(crate) use head_service::{ask_status, ask_stop, serve as serve_head};
 pub(crate) use stdin::{Forwarded, close as close_stdin, forward as forward_stdin};
 pub(crate) use types::{
-    Change, ChangeKind, Command, Contact, InstanceReport, NodeFacts, PhaseReport, PortRequest,
-    PortsReserved, RefusedReason, SessionEvent, StreamKind,
+    Change, ChangeKind, Command, Contact, InstanceReport, MAIN_PORT, NodeFacts, PhaseReport,
+    PortConflict, PortGiven, PortRequest, PortsReserved, ReachTarget, RefusedReason, SessionEvent,
+    StreamKind,
 };

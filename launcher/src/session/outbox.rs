@@ -9,7 +9,7 @@ use a2arun_core::launch::LaunchBatch;
 use a2arun_core::outcome::StopCause;
 use std::time::Duration;
 
-use crate::session::types::{InstanceReport, PhaseReport, PortRequest};
+use crate::session::types::{InstanceReport, PhaseReport, PortRequest, ReachTarget};
 
 /// A request as it was made.
 #[derive(Debug, Clone, PartialEq)]
@@ -17,6 +17,7 @@ pub(super) enum Request {
     Reserve { ports: Vec<PortRequest>, bind_address: String, range: (u16, u16) },
     Launch(LaunchBatch),
     Stop { ranks: Vec<Rank>, grace: Option<Duration>, cause: StopCause },
+    Reach { targets: Vec<ReachTarget>, limit: Duration },
 }
 
 /// A request under its id.
@@ -43,7 +44,9 @@ impl Outbox {
         let request = make(id);
         let unheard = match &request {
             Request::Launch(batch) => batch.instances.iter().map(|i| i.rank).collect(),
-            Request::Reserve { .. } | Request::Stop { .. } => HashSet::new(),
+            Request::Reserve { .. } | Request::Stop { .. } | Request::Reach { .. } => {
+                HashSet::new()
+            }
         };
         let pending = Pending { id, request: Arc::new(request), unheard };
         self.pending.push(pending.clone());
@@ -77,7 +80,7 @@ impl Outbox {
                 }
                 !pending.unheard.is_empty()
             }
-            Request::Reserve { .. } | Request::Stop { .. } => true,
+            Request::Reserve { .. } | Request::Stop { .. } | Request::Reach { .. } => true,
         });
     }
 
@@ -94,7 +97,7 @@ impl Outbox {
         self.pending.retain(|pending| match &*pending.request {
             Request::Stop { ranks, .. } if ranks.is_empty() => !all_over,
             Request::Stop { ranks, .. } => !ranks.iter().all(over),
-            Request::Reserve { .. } | Request::Launch(_) => true,
+            Request::Reserve { .. } | Request::Launch(_) | Request::Reach { .. } => true,
         });
         self.pending.clone()
     }
@@ -124,6 +127,7 @@ mod tests {
                 argv: Vec::new(),
                 env: BTreeMap::new(),
                 port: None,
+                ports: Vec::new(),
                 stdin: false,
             })
             .collect();
@@ -151,7 +155,8 @@ mod tests {
             pid: None,
             started: None,
             ready: None,
-            card: false,
+            seen: None,
+            last_look: None,
             cpu_percent: None,
             memory_bytes: None,
         }

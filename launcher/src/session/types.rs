@@ -6,6 +6,8 @@ use std::time::Duration;
 use a2arun_core::ids::{Generation, Incarnation, Rank};
 use a2arun_core::launch::{InstanceLaunch, Template};
 use a2arun_core::outcome::{ExitRecord, StopCause};
+use a2arun_core::peers::PeersUpdate;
+use a2arun_core::seen::Seen;
 use jiff::Timestamp;
 
 use crate::target::ConnectError;
@@ -19,6 +21,10 @@ pub(crate) enum Command {
     Launch { generation: Generation, templates: Vec<Template>, instances: Vec<InstanceLaunch> },
     /// Stop these ranks, or all where none is named; `None`: each one's own grace.
     Stop { ranks: Vec<Rank>, grace: Option<Duration>, cause: StopCause },
+    /// Connect to these from there; answered by `Reached`.
+    Reach { targets: Vec<ReachTarget>, limit: Duration },
+    /// Who the peers of its instances are. Not said again after a break: the head does that.
+    Peers(PeersUpdate),
     /// Everything was read; the session ends when it is sent.
     Release,
 }
@@ -27,15 +33,37 @@ pub(crate) enum Command {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct PortRequest {
     pub(crate) rank: Rank,
+    /// [`MAIN_PORT`], or the name under `ports:`.
+    pub(crate) name: String,
     /// `None`: any.
     pub(crate) fixed: Option<u16>,
+}
+
+/// What the main port is called.
+pub(crate) const MAIN_PORT: &str = "port";
+
+/// A port that was given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct PortGiven {
+    pub(crate) rank: Rank,
+    pub(crate) name: String,
+    pub(crate) port: u16,
+}
+
+/// Somebody to be connected to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ReachTarget {
+    pub(crate) key: u32,
+    /// Without brackets.
+    pub(crate) host: String,
+    pub(crate) port: u16,
 }
 
 /// The answer to `Reserve`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum PortsReserved {
     /// All of them.
-    All(Vec<(Rank, u16)>),
+    All(Vec<PortGiven>),
     /// None of them.
     Conflicts(Vec<PortConflict>),
 }
@@ -68,7 +96,10 @@ pub(crate) struct InstanceReport {
     pub(crate) pid: Option<i32>,
     pub(crate) started: Option<Timestamp>,
     pub(crate) ready: Option<Timestamp>,
-    pub(crate) card: bool,
+    /// What was seen when it became ready; `None`: not known any more.
+    pub(crate) seen: Option<Seen>,
+    /// What the last look that failed saw.
+    pub(crate) last_look: Option<String>,
     pub(crate) cpu_percent: Option<f64>,
     pub(crate) memory_bytes: Option<u64>,
 }
@@ -100,13 +131,17 @@ pub(crate) enum ChangeKind {
         pid: i32,
     },
     Ready {
-        card: bool,
+        seen: Seen,
         after: Duration,
     },
+    /// It was ready; what the look saw.
+    Unready(String),
     Stopping,
     Exited(Box<ExitRecord>),
     /// Where an instance that is not ready stands, in the probe's words.
     Probe(String),
+    /// It ended because somebody else has its port.
+    PortTaken(String),
     /// Something to tell the user.
     Notice(String),
 }
@@ -148,6 +183,8 @@ pub(crate) enum SessionEvent {
     /// It is heard, suspect or lost.
     Contact(Contact),
     Ports(PortsReserved),
+    /// Who was not reached, and why.
+    Reached(Vec<(u32, String)>),
     Changed(Vec<Change>),
     /// A launch (with its ranks) or another request was refused.
     Refused {

@@ -5,14 +5,15 @@ use std::time::Duration;
 use a2arun_core::ids::{Generation, Incarnation, Rank, RequestId};
 use a2arun_core::launch::RunIdentity;
 use a2arun_core::outcome::ExitRecord;
+use a2arun_core::peers::PeersUpdate;
 use a2arun_proto::convert::WireError;
 use a2arun_proto::{PROTOCOL_VERSION, v1};
 use jiff::Timestamp;
 
 use crate::session::outbox::{Pending, Request};
 use crate::session::types::{
-    Change, ChangeKind, InstanceReport, NodeFacts, PhaseReport, PortConflict, PortsReserved,
-    RefusedReason, StreamKind,
+    Change, ChangeKind, InstanceReport, NodeFacts, PhaseReport, PortConflict, PortGiven,
+    PortsReserved, RefusedReason, StreamKind,
 };
 
 fn head(kind: v1::head_message::Kind) -> v1::HeadMessage {
@@ -45,7 +46,7 @@ pub(super) fn request(pending: &Pending) -> v1::HeadMessage {
                 .iter()
                 .map(|p| v1::PortRequest {
                     rank: p.rank.0,
-                    name: "port".to_owned(),
+                    name: p.name.clone(),
                     fixed: p.fixed.map_or(0, u32::from),
                 })
                 .collect(),
@@ -54,6 +55,14 @@ pub(super) fn request(pending: &Pending) -> v1::HeadMessage {
             range_last: u32::from(range.1),
         }),
         Request::Launch(batch) => Kind::Launch(batch.into()),
+        Request::Reach { targets, limit } => Kind::Reach(v1::ReachPeers {
+            request: id,
+            targets: targets
+                .iter()
+                .map(|t| v1::ReachTarget { key: t.key, host: t.host.clone(), port: t.port.into() })
+                .collect(),
+            limit_ms: millis(*limit),
+        }),
         Request::Stop { ranks, grace, cause } => Kind::Stop(v1::Stop {
             request: id,
             ranks: ranks.iter().map(|r| r.0).collect(),
@@ -61,6 +70,26 @@ pub(super) fn request(pending: &Pending) -> v1::HeadMessage {
             cause: v1::StopCause::from(*cause).into(),
         }),
     })
+}
+
+/// Peers and keys in one message: about 48 KiB.
+const PEERS_AT_ONCE: usize = 400;
+const KEYS_AT_ONCE: usize = 12_000;
+
+/// An update in messages of a size that does not keep others waiting.
+pub(super) fn peers(update: PeersUpdate) -> Vec<v1::HeadMessage> {
+    let PeersUpdate { generation, reset, more: _, peers, groups, members } = update;
+    let part = || PeersUpdate { generation, more: true, ..PeersUpdate::default() };
+    let mut parts = vec![PeersUpdate { reset, members, ..part() }];
+    parts.extend(peers.chunks(PEERS_AT_ONCE).map(|p| PeersUpdate { peers: p.to_vec(), ..part() }));
+    for (group, keys) in groups {
+        let pieces = keys.chunks(KEYS_AT_ONCE).map(|k| (group, k.to_vec()));
+        parts.extend(pieces.map(|piece| PeersUpdate { groups: vec![piece], ..part() }));
+    }
+    if let Some(last) = parts.last_mut() {
+        last.more = false;
+    }
+    parts.into_iter().map(|part| head(v1::head_message::Kind::Peers(part.into()))).collect()
 }
 
 pub(super) fn millis(duration: Duration) -> u64 {
@@ -72,6 +101,7 @@ pub(super) fn millis(duration: Duration) -> u64 {
 pub(super) enum Said {
     Attached { facts: NodeFacts, instances: Vec<InstanceReport>, notices: Vec<String> },
     Ports { request: RequestId, answer: PortsReserved },
+    Reached { request: RequestId, failures: Vec<(u32, String)> },
     Changed(Vec<Change>),
     Refused { request: RequestId, reason: RefusedReason, message: String },
     Pong,
@@ -102,6 +132,10 @@ pub(super) fn said(message: v1::NodeMessage) -> Result<Said, WireError> {
             request: RequestId(refused.request),
             reason: reason(refused.reason()),
             message: refused.message,
+        },
+        Kind::Reached(reached) => Said::Reached {
+            request: RequestId(reached.request),
+            failures: reached.failures.into_iter().map(|f| (f.key, f.why)).collect(),
         },
         Kind::Pong(_) => Said::Pong,
         Kind::Released(_) => Said::Released,
@@ -134,7 +168,10 @@ fn port(value: u32) -> Result<u16, WireError> {
 
 fn ports(reserved: v1::PortsReserved) -> Result<PortsReserved, WireError> {
     if reserved.conflicts.is_empty() {
-        let list = reserved.ports.into_iter().map(|p| Ok((Rank(p.rank), port(p.port)?)));
+        let list = reserved
+            .ports
+            .into_iter()
+            .map(|p| Ok(PortGiven { rank: Rank(p.rank), name: p.name, port: port(p.port)? }));
         return list.collect::<Result<_, WireError>>().map(PortsReserved::All);
     }
     let list = reserved
@@ -164,7 +201,8 @@ pub(super) fn instance(state: v1::InstanceState) -> Result<InstanceReport, WireE
     Ok(InstanceReport {
         rank: Rank(state.rank),
         incarnation: Incarnation(state.incarnation),
-        card: state.level() == v1::ReadyLevel::Card,
+        seen: state.seen.map(Into::into),
+        last_look: state.last_look,
         phase,
         pid: state.pid,
         started: state.started.as_deref().and_then(shown_time),
@@ -180,18 +218,20 @@ fn change(event: v1::InstanceEvent) -> Result<Change, WireError> {
     let kind = match event.kind.ok_or(WireError::Field { field: "event.kind" })? {
         Kind::Spawned(spawned) => ChangeKind::Spawned { pid: spawned.pid },
         Kind::Ready(ready) => ChangeKind::Ready {
-            card: ready.level() == v1::ReadyLevel::Card,
+            seen: ready.seen.unwrap_or_default().into(),
             after: Duration::from_millis(ready.after_ms),
         },
+        Kind::Unready(unready) => ChangeKind::Unready(unready.message),
         Kind::Stopping(_) => ChangeKind::Stopping,
         Kind::Exited(exit) => ChangeKind::Exited(Box::new(exit.try_into()?)),
         Kind::Notice(notice) => match notice.kind() {
             v1::NoticeKind::Probe => ChangeKind::Probe(notice.message),
+            // While it runs a look saw a stranger there; at its end that is why.
+            v1::NoticeKind::PortTaken => ChangeKind::PortTaken(notice.message),
             v1::NoticeKind::Unspecified
             | v1::NoticeKind::StepReplaced
             | v1::NoticeKind::DiskFull
-            | v1::NoticeKind::ListensElsewhere
-            | v1::NoticeKind::PortTaken => ChangeKind::Notice(notice.message),
+            | v1::NoticeKind::ListensElsewhere => ChangeKind::Notice(notice.message),
         },
     };
     Ok(Change {

@@ -2,7 +2,7 @@
 //! gets the lock knows that neither is there.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Read, Seek};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
@@ -173,6 +173,31 @@ impl InstanceDir {
         self.write(Kind::Spawn, "spawn", spawn)
     }
 
+    /// Puts the records of an incarnation that has ended aside, for the next one. Done twice, or
+    /// gone on with after it was broken off, it does it once.
+    pub fn retire(&self, incarnation: u32) -> Result<(), LedgerError> {
+        for name in ["spawn", "exit"] {
+            match rustix::fs::renameat(&self.dir, name, &self.dir, format!("{name}.{incarnation}"))
+            {
+                Ok(()) | Err(rustix::io::Errno::NOENT) => {}
+                Err(e) => return Err(self.io("rename", name, e)),
+            }
+        }
+        match rustix::fs::unlinkat(&self.dir, "leader", AtFlags::empty()) {
+            Ok(()) | Err(rustix::io::Errno::NOENT) => Ok(()),
+            Err(e) => Err(self.io("remove", "leader", e)),
+        }
+    }
+
+    /// The last incarnation whose records were put aside; 0: none was.
+    pub fn retired(&self) -> u32 {
+        let there = |n: &u32| {
+            let name = format!("spawn.{n}");
+            rustix::fs::statat(&self.dir, name, AtFlags::SYMLINK_NOFOLLOW).is_ok()
+        };
+        (1..).take_while(there).last().unwrap_or(0)
+    }
+
     /// How the leader ended, where its tree had to be waited for.
     pub fn leader(&self) -> Option<WaitStatus> {
         self.read(Kind::Exit, "leader").ok().flatten()
@@ -219,6 +244,18 @@ impl InstanceDir {
             .ok()
             .and_then(|s| u64::try_from(s.st_size).ok())
             .unwrap_or(0)
+    }
+
+    /// The last `bytes` of a stream.
+    pub fn log_tail(&self, log: LogFile, incarnation: u32, bytes: u64) -> io::Result<Vec<u8>> {
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        let fd = rustix::fs::openat(&self.dir, log.name(incarnation), flags, Mode::empty())?;
+        let mut file = File::from(fd);
+        let size = file.metadata()?.len();
+        file.seek(io::SeekFrom::Start(size.saturating_sub(bytes)))?;
+        let mut tail = Vec::new();
+        file.take(bytes).read_to_end(&mut tail)?;
+        Ok(tail)
     }
 
     /// The folder's descriptor, which holds its lock until every copy is closed.

@@ -12,23 +12,36 @@ fn inodes(pid: i32) -> HashSet<u64> {
     tree.flat_map(proc::socket_inodes).collect()
 }
 
-/// Who has the port, if none of its listeners belongs to the tree of `pid`.
-pub(super) fn stranger(pid: i32, port: u16) -> Option<String> {
-    let listeners: Vec<Listener> =
-        proc::listeners().into_iter().filter(|l| l.address.port() == port).collect();
-    if listeners.is_empty() {
+/// Everything that the tree of `pid` listens on where one of the port's listeners is its; else
+/// who has the port.
+pub(super) fn owner(pid: i32, port: u16) -> Result<Vec<SocketAddr>, String> {
+    let listeners = proc::listeners();
+    let of_port = |l: &&Listener| l.address.port() == port;
+    if !listeners.iter().any(|l| of_port(&l)) {
         // It has just closed, or is in a namespace that this process does not see.
-        return None;
+        return Ok(Vec::new());
     }
     let own = inodes(pid);
-    if listeners.iter().any(|l| own.contains(&l.inode)) {
-        return None;
+    if listeners.iter().filter(of_port).any(|l| own.contains(&l.inode)) {
+        return Ok(addresses(&listeners, &own));
     }
-    Some(ports::holder(port).unwrap_or_else(|| format!("a stranger listens on port {port}")))
+    Err(ports::holder(port).unwrap_or_else(|| format!("a stranger listens on port {port}")))
+}
+
+/// Who listens on a port that the tree of `pid` was to have: somebody else.
+pub fn taken(pid: i32, port: u16) -> Option<String> {
+    owner(pid, port).err()
 }
 
 /// Everything that the tree of `pid` listens on.
-pub(super) fn listening(pid: i32) -> Vec<SocketAddr> {
-    let own = inodes(pid);
-    proc::listeners().into_iter().filter(|l| own.contains(&l.inode)).map(|l| l.address).collect()
+pub fn listening(pid: i32) -> Vec<SocketAddr> {
+    addresses(&proc::listeners(), &inodes(pid))
+}
+
+fn addresses(listeners: &[Listener], own: &HashSet<u64>) -> Vec<SocketAddr> {
+    let mut list: Vec<SocketAddr> =
+        listeners.iter().filter(|l| own.contains(&l.inode)).map(|l| l.address).collect();
+    list.sort_unstable();
+    list.dedup();
+    list
 }

@@ -24,8 +24,11 @@ use super::conn::{require_head, require_viewer};
 use super::wire;
 use crate::facts::{HostFacts, Usage, usage};
 use crate::ports::{Range, Wanted};
+use crate::probe::ReachTarget;
 use crate::supervisor::{HeadInput, Input, OUTBOX_DEPTH, Output, Refusal, RunReport};
 
+/// A head cannot have peers tried for longer.
+const REACH_LIMIT_MAX: Duration = Duration::from_secs(60);
 /// From the opening of a session to its attach.
 const ATTACH_LIMIT: Duration = Duration::from_secs(10);
 
@@ -234,9 +237,27 @@ fn decode(kind: Kind) -> Result<HeadInput, (RequestId, WireError)> {
             ranks: stop.ranks.into_iter().map(Rank).collect(),
             grace: stop.grace_ms.map(Duration::from_millis),
         }),
+        Kind::Reach(reach) => {
+            let request = RequestId(reach.request);
+            decode_reach(reach).map_err(|e| (request, e))
+        }
+        Kind::Peers(peers) => Ok(HeadInput::Peers(peers.into())),
         Kind::Ping(_) => Ok(HeadInput::Heard),
         Kind::Release(_) => Ok(HeadInput::Release),
     }
+}
+
+fn decode_reach(reach: v1::ReachPeers) -> Result<HeadInput, WireError> {
+    let target = |t: v1::ReachTarget| {
+        let port = u16::try_from(t.port)
+            .map_err(|_| WireError::Range { field: "reach.port", value: t.port.into() })?;
+        Ok(ReachTarget { key: t.key, host: t.host, port })
+    };
+    Ok(HeadInput::Reach {
+        request: RequestId(reach.request),
+        targets: reach.targets.into_iter().map(target).collect::<Result<_, WireError>>()?,
+        limit: Duration::from_millis(reach.limit_ms).min(REACH_LIMIT_MAX),
+    })
 }
 
 fn decode_reserve(reserve: v1::ReservePorts) -> Result<HeadInput, WireError> {

@@ -14,6 +14,7 @@ pub(super) fn phase(phase: Phase) -> v1::Phase {
     match phase {
         Phase::Starting => v1::Phase::Starting,
         Phase::Ready => v1::Phase::Ready,
+        Phase::Unready => v1::Phase::Unready,
         Phase::Stopping => v1::Phase::Stopping,
         Phase::Exited => v1::Phase::Exited,
     }
@@ -26,6 +27,7 @@ fn level(level: Level) -> v1::ReadyLevel {
         Level::Http => v1::ReadyLevel::Http,
         Level::Card => v1::ReadyLevel::Card,
         Level::Command => v1::ReadyLevel::Command,
+        Level::Log => v1::ReadyLevel::Log,
     }
 }
 
@@ -79,6 +81,8 @@ pub(super) fn instance(report: &InstanceReport, usage: Option<&Usage>) -> v1::In
         adoptions: report.adoptions,
         cpu_percent: usage.map(|u| u.cpu_percent),
         memory_bytes: usage.map(|u| u.memory_bytes),
+        seen: report.seen.as_deref().map(Into::into),
+        last_look: report.last_look.clone(),
     }
 }
 
@@ -86,10 +90,12 @@ fn event(event: InstanceEvent) -> v1::InstanceEvent {
     use v1::instance_event::Kind as Wire;
     let kind = match event.kind {
         EventKind::Spawned(pid) => Wire::Spawned(v1::Spawned { pid }),
-        EventKind::Ready(seen, after) => Wire::Ready(v1::Ready {
-            level: level(seen).into(),
+        EventKind::Ready(reached, after, seen) => Wire::Ready(v1::Ready {
+            level: level(reached).into(),
             after_ms: u64::try_from(after.as_millis()).unwrap_or(u64::MAX),
+            seen: Some((&*seen).into()),
         }),
+        EventKind::Unready(message) => Wire::Unready(v1::Unready { message }),
         EventKind::Stopping(cause) => {
             Wire::Stopping(v1::Stopping { cause: v1::StopCause::from(cause).into() })
         }
@@ -146,6 +152,13 @@ pub(super) fn output(output: Output, host: impl FnOnce() -> v1::HostFacts) -> v1
             request: request.0,
             reason: refusal(reason).into(),
             message,
+        }),
+        Output::Reached(request, failures) => Kind::Reached(v1::PeersReached {
+            request: request.0,
+            failures: failures
+                .into_iter()
+                .map(|f| v1::ReachFailure { key: f.key, why: f.why })
+                .collect(),
         }),
         Output::Pong(seq) => Kind::Pong(v1::Pong { seq }),
         Output::Released => Kind::Released(v1::Released {}),

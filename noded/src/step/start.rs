@@ -61,10 +61,27 @@ pub(super) fn start(task: &Task<'_>, mut fds: StepFds) -> Result<Started, StartE
         Err(error) => return Err(error.into()),
     };
     match (record, task.launch) {
+        (Some(record), Some((launch, template))) if is_over(task, &dir, &record) => {
+            let last = record.spawned.incarnation.0;
+            dir.retire(last)?;
+            spawn(task, dir, link, (launch, template), Incarnation(last + 1), fds)
+        }
         (Some(record), _) => adopt(task, dir, link, record, fds),
-        (None, Some((launch, template))) => spawn(task, dir, link, launch, template, fds),
+        (None, Some((launch, template))) => {
+            let last = dir.retired();
+            if last > 0 {
+                dir.retire(last)?;
+            }
+            spawn(task, dir, link, (launch, template), Incarnation(last + 1), fds)
+        }
         (None, None) => Err(StartError::Nothing),
     }
+}
+
+/// The record is of an earlier request, and what it names has ended: this is another spawn.
+fn is_over(task: &Task<'_>, dir: &InstanceDir, record: &SpawnRecord) -> bool {
+    let newer = (task.generation, task.request) > (record.generation, record.request);
+    newer && matches!(dir.exit(), Ok(Some(_)))
 }
 
 fn report(dir: &InstanceDir, link: &mut Link, exit: ExitRecord) -> Started {
@@ -163,11 +180,10 @@ fn spawn(
     task: &Task<'_>,
     dir: InstanceDir,
     mut link: Link,
-    launch: &InstanceLaunch,
-    template: &Template,
+    (launch, template): (&InstanceLaunch, &Template),
+    incarnation: Incarnation,
     mut fds: StepFds,
 ) -> Result<Started, StartError> {
-    let incarnation = Incarnation(1);
     let mut ports = Vec::new();
     loop {
         match link.receive() {

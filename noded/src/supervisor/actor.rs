@@ -8,7 +8,7 @@ use a2arun_core::launch::RunIdentity;
 use a2arun_core::machine::lease;
 use a2arun_core::outcome::StopCause;
 use jiff::Timestamp;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -18,6 +18,7 @@ use super::views::{InstanceView, RunView, Views};
 use super::{EventKind, INBOX_DEPTH, Input, InstanceEvent, Output, RunReport, Settings};
 use crate::ledger::Ledger;
 use crate::msg::{InstanceKey, StepCommand};
+use crate::peers::PeerBook;
 use crate::ports::Reservations;
 
 /// So many inputs are folded before what came of them is sent.
@@ -37,6 +38,8 @@ pub(super) struct Run {
     pub views_sender: watch::Sender<RunView>,
     /// All of it was told to stop: whoever turns up later is, too.
     pub stop_all: Option<StopCause>,
+    /// Who calls whom, and the files that say so.
+    pub peers: PeerBook,
     /// Its head has everything, or is gone for good: forget it when the last instance is over.
     pub released: bool,
 }
@@ -139,6 +142,8 @@ pub struct Supervisor {
     pub(super) waiting_for_spawner: Vec<InstanceKey>,
     pub(super) tasks: JoinSet<()>,
     pub(super) probes: JoinSet<()>,
+    /// The peers files that were written last are there when this is closed.
+    pub(super) peers_written: Option<oneshot::Receiver<()>>,
     pub(super) timers: Timers,
     pub(super) inbox: mpsc::Sender<Input>,
     pub(super) next_link: u64,
@@ -174,6 +179,7 @@ impl Supervisor {
             waiting_for_spawner: Vec::new(),
             tasks: JoinSet::new(),
             probes: JoinSet::new(),
+            peers_written: None,
             timers: Timers::default(),
             inbox: inbox.clone(),
             // Links of steps that call count from the middle, so the two never meet.
@@ -282,6 +288,9 @@ impl Supervisor {
                     }
                 });
             }
+            Input::Reached(run, request, failures) => self.with_run(&run, |_, run| {
+                run.answer(Output::Reached(request, failures));
+            }),
             Input::Describe(run, reply) => {
                 let _ = reply.send(self.reports(run.as_ref()));
             }

@@ -10,12 +10,14 @@ use std::time::Duration;
 use a2arun_core::ids::{Generation, RequestId};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
+use tracing::Instrument;
 
 use super::actor::{Run, Supervisor, Timer};
 use super::instance::Instance;
-use super::{HeadInput, Output, Refusal};
-use crate::describe;
+use super::{HeadInput, Input, Output, Refusal};
 use crate::ledger::RunRecord;
+use crate::peers::PeerBook;
+use crate::{describe, probe};
 
 /// How many ended runs keep their output.
 const RUNS_KEPT: usize = 32;
@@ -45,6 +47,18 @@ impl Supervisor {
             HeadInput::Stop { ranks, grace, cause } => self.with_run(&id, |this, run| {
                 this.stop(run, &ranks, grace, cause);
             }),
+            HeadInput::Reach { request, targets, limit } => {
+                let inbox = self.inbox.clone();
+                let span = tracing::debug_span!("reach", run = %id);
+                let reach = async move {
+                    let failures = probe::reach(targets, limit).await;
+                    let _ = inbox.send(Input::Reached(id, request, failures)).await;
+                };
+                self.probes.spawn(reach.instrument(span));
+            }
+            HeadInput::Peers(update) => {
+                self.with_run(&id, |this, run| this.peers_changed(run, update));
+            }
             HeadInput::Heard => self.lease_event(&id, Event::LeaseRenewed(head)),
             HeadInput::Release => {
                 self.heads.remove(&head);
@@ -126,6 +140,7 @@ impl Supervisor {
             views_changed: false,
             views_sender,
             stop_all: None,
+            peers: PeerBook::default(),
             released: false,
         };
         self.runs.insert(id, run);

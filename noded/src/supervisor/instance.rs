@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use a2arun_core::ids::{Generation, Incarnation, RequestId};
-use a2arun_core::launch::{InstanceLaunch, Readiness, SignalNumber, Template};
+use a2arun_core::launch::{InstanceLaunch, PeersHook, Readiness, SignalNumber, Template};
 use a2arun_core::outcome::{ExitRecord, StopCause};
+use a2arun_core::seen::Seen;
 use jiff::Timestamp;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
@@ -32,6 +33,10 @@ pub(super) struct Instance {
     pub readiness: Readiness,
     /// Its main port.
     pub port: Option<u16>,
+    /// Its ports beside the main one.
+    pub more_ports: Vec<u16>,
+    /// What happens when its peers change.
+    pub peers_hook: PeersHook,
     /// The address it was told, to look at beside loopback.
     pub address: Option<String>,
     /// How long its stop may take.
@@ -56,7 +61,9 @@ pub(super) struct Instance {
     pub ready: Option<Timestamp>,
     /// How much was seen of that.
     pub level: Option<Level>,
-    /// What the last look at it saw.
+    /// What was seen when it became ready.
+    pub seen: Option<Box<Seen>>,
+    /// What the last look that failed saw.
     pub last_probe: Option<String>,
     /// How it ended.
     pub exit: Option<ExitRecord>,
@@ -142,6 +149,8 @@ impl Instance {
             request,
             readiness: template.readiness.clone(),
             port: launch.instance.port,
+            more_ports: launch.instance.ports.iter().map(|p| p.port).collect(),
+            peers_hook: template.peers_hook.clone(),
             address: address.cloned(),
             grace: template.stop.grace,
             stop_signal: template.stop.signal,
@@ -184,6 +193,8 @@ impl Instance {
             request: (Generation(0), RequestId(0)),
             readiness: Readiness::alive(),
             port: None,
+            more_ports: Vec::new(),
+            peers_hook: PeersHook::File,
             address: None,
             grace: Duration::ZERO,
             phase: Phase::Starting,
@@ -196,6 +207,7 @@ impl Instance {
             link: None,
             ready: None,
             level: None,
+            seen: None,
             last_probe: None,
             exit: None,
             adoptions: 0,
@@ -224,6 +236,8 @@ impl Instance {
             started: self.process.as_ref().map(|p| p.started),
             ready: self.ready,
             level: self.level,
+            seen: self.seen.clone(),
+            last_look: self.last_probe.clone(),
             exit: self.exit.clone(),
             adoptions: self.adoptions,
         }

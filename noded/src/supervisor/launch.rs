@@ -69,18 +69,18 @@ impl Supervisor {
         let templates = Arc::new(templates);
         run.stop_all = None;
         let mut ranks = Vec::with_capacity(new.len());
-        for instance in new {
+        for mut instance in new {
             let rank = instance.rank;
+            instance.env.extend(self.peers_variable(run, rank));
             let key = InstanceKey { run: run.identity.run.clone(), rank };
             let launch = Launch { instance, templates: templates.clone() };
-            run.instances
-                .insert(rank, Instance::new(key, launch, (batch.generation, batch.request)));
-            run.views.push(InstanceView {
-                rank,
-                incarnation: Incarnation(1),
-                has_output: [false; 2],
-                ended: None,
-            });
+            let mut instance = Instance::new(key, launch, (batch.generation, batch.request));
+            if let Some(last) = run.instances.get(&rank).filter(|i| i.process.is_some()) {
+                instance.incarnation = Incarnation(last.incarnation.0 + 1);
+            }
+            let incarnation = instance.incarnation;
+            run.instances.insert(rank, instance);
+            run.views.push(InstanceView { rank, incarnation, has_output: [false; 2], ended: None });
             ranks.push(rank);
         }
         run.views_changed = true;
@@ -184,11 +184,10 @@ impl Supervisor {
                 own.push((FdRole::ErrWriter, err.try_clone()?));
             }
             let mut ports = self.ports.take(&instance.key);
-            if instance.stillborn > 0
-                && let Some(port) = instance.port
-            {
-                // The first step took the reservation with it.
-                ports.extend(crate::ports::hold_again(port));
+            if instance.stillborn > 0 {
+                // The first step took the reservations with it.
+                let all = instance.port.iter().chain(&instance.more_ports);
+                ports.extend(all.filter_map(|port| crate::ports::hold_again(*port)));
             }
             let borrowed: Vec<_> = ports.iter().map(AsFd::as_fd).collect();
             if !borrowed.is_empty() {

@@ -13,6 +13,8 @@ mod head;
 mod instance;
 mod launch;
 mod links;
+mod peers;
+mod probes;
 mod recover;
 mod spawners;
 mod steps;
@@ -28,12 +30,15 @@ use a2arun_core::ids::{Generation, Incarnation, Rank, RequestId, RunId};
 use a2arun_core::launch::{LaunchBatch, RunIdentity};
 use a2arun_core::machine::lease::HeadId;
 use a2arun_core::outcome::{ExitRecord, StopCause};
+use a2arun_core::peers::PeersUpdate;
+use a2arun_core::seen::Seen;
 use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::msg::{InstanceKey, Restart, SpawnerMessage, StepMessage};
 use crate::os::limits::Nofile;
 use crate::ports::{Conflict, Held, Range, Wanted};
+use crate::probe::{ReachTarget, Unreached};
 
 pub use actor::Supervisor;
 pub use links::{accept_steps, connect_spawner};
@@ -88,6 +93,8 @@ pub enum Input {
     SpawnerLost,
     /// What a probe saw.
     Probe(InstanceKey, Incarnation, ProbeReport),
+    /// Peers that a head wanted reached.
+    Reached(RunId, RequestId, Vec<Unreached>),
     /// Somebody wants to know what there is.
     Describe(Option<RunId>, oneshot::Sender<Vec<RunReport>>),
     /// Stop a run without its head.
@@ -138,6 +145,17 @@ pub enum HeadInput {
         /// Who asked.
         cause: StopCause,
     },
+    /// Connect to these from here.
+    Reach {
+        /// The request's id.
+        request: RequestId,
+        /// Whom.
+        targets: Vec<ReachTarget>,
+        /// How long silent ones are tried again.
+        limit: Duration,
+    },
+    /// Who the peers of instances are, or what changed of them.
+    Peers(PeersUpdate),
     /// It is alive.
     Heard,
     /// It has everything.
@@ -157,6 +175,8 @@ pub enum Output {
     Events(Vec<InstanceEvent>),
     /// A request is refused.
     Refused(RequestId, Refusal, String),
+    /// Who was not reached.
+    Reached(RequestId, Vec<Unreached>),
     /// It was heard.
     Pong(u64),
     /// The run is forgotten.
@@ -183,6 +203,8 @@ pub enum Phase {
     Starting,
     /// Ready.
     Ready,
+    /// It was ready and is not now.
+    Unready,
     /// Going.
     Stopping,
     /// Over.
@@ -202,6 +224,8 @@ pub enum Level {
     Card,
     /// Its check command says so.
     Command,
+    /// A line of its output says so.
+    Log,
 }
 
 /// An instance as others see it.
@@ -223,6 +247,10 @@ pub struct InstanceReport {
     pub ready: Option<Timestamp>,
     /// How much was seen of that.
     pub level: Option<Level>,
+    /// What was seen then.
+    pub seen: Option<Box<Seen>>,
+    /// What the last look that failed saw.
+    pub last_look: Option<String>,
     /// How it ended.
     pub exit: Option<ExitRecord>,
     /// How often its step was replaced.
@@ -261,7 +289,9 @@ pub enum EventKind {
     /// exec succeeded.
     Spawned(i32),
     /// Ready, so long after its spawn.
-    Ready(Level, Duration),
+    Ready(Level, Duration, Box<Seen>),
+    /// It was ready and is not now.
+    Unready(String),
     /// Going.
     Stopping(StopCause),
     /// Over.
@@ -289,7 +319,13 @@ pub enum NoticeKind {
 #[derive(Debug, Clone)]
 pub enum ProbeReport {
     /// Ready.
-    Passed(Level),
+    Passed(Level, Box<Seen>),
+    /// Not ready yet, and why; another why than before.
+    NotYet(String),
+    /// It was ready and is not now.
+    Unready(String),
+    /// It is ready again.
+    ReadyAgain,
     /// Not ready in time; the last look.
     Deadline(String),
     /// For people.

@@ -6,19 +6,16 @@ use a2arun_core::ids::Rank;
 use a2arun_core::launch::ReadinessCheck;
 use a2arun_core::machine::lease;
 use a2arun_core::outcome::{ExitReason, ExitRecord, Proof, StopCause};
-use jiff::Timestamp;
 use tokio::time::Instant;
-use tracing::Instrument;
 
 use super::actor::{Run, Supervisor};
 use super::instance::{Process, StopOrder};
 use super::links::CalledStep;
 use super::views::InstanceView;
-use super::{EventKind, Level, NoticeKind, Phase, ProbeReport};
+use super::{EventKind, Level, NoticeKind, Phase};
 use crate::ledger::{InstanceDir, LogFile};
 use crate::msg::{SpawnerCommand, StepCommand, StepMessage};
 use crate::os::pidfd;
-use crate::probe;
 
 impl Supervisor {
     pub(super) fn step_said(
@@ -60,7 +57,9 @@ impl Supervisor {
             }
             StepMessage::Exited(exit) => self.exited(run, rank, exit),
             StepMessage::FirstOutput { stderr } => {
-                if let Some(view) = run.views.iter_mut().find(|v| v.rank == rank) {
+                let incarnation = instance.incarnation;
+                let this = |v: &&mut InstanceView| (v.rank, v.incarnation) == (rank, incarnation);
+                if let Some(view) = run.views.iter_mut().find(this) {
                     view.has_output[usize::from(stderr)] = true;
                     run.views_changed = true;
                 }
@@ -90,67 +89,9 @@ impl Supervisor {
             return;
         }
         if instance.readiness.check == ReadinessCheck::Alive {
-            self.ready(run, rank, Level::Exec);
+            self.ready(run, rank, Level::Exec, Box::default());
         } else {
             self.start_probe(run, rank);
-        }
-    }
-
-    pub(super) fn ready(&mut self, run: &mut Run, rank: Rank, level: Level) {
-        let Some(instance) = run.instances.get_mut(&rank) else { return };
-        if instance.phase != Phase::Starting {
-            return;
-        }
-        let now = Timestamp::now();
-        let started = instance.process.as_ref().map_or(now, |p| p.started);
-        let after = std::time::Duration::try_from(now.duration_since(started)).unwrap_or_default();
-        instance.ready = Some(now);
-        instance.level = Some(level);
-        instance.phase = Phase::Ready;
-        if let Some(link) = &instance.link
-            && instance.readiness.check != ReadinessCheck::Alive
-        {
-            link.send(&StepCommand::Ready, &[]);
-        }
-        run.event(rank, EventKind::Ready(level, after));
-    }
-
-    /// Watches an instance until it is ready.
-    pub(super) fn start_probe(&mut self, run: &mut Run, rank: Rank) {
-        let Some(instance) = run.instances.get_mut(&rank) else { return };
-        let Some(process) = &instance.process else { return };
-        if instance.probe.as_ref().is_some_and(|p| !p.is_finished()) {
-            return;
-        }
-        let target = probe::Target {
-            key: instance.key.clone(),
-            incarnation: instance.incarnation,
-            readiness: instance.readiness.clone(),
-            port: instance.port,
-            address: instance.address.clone(),
-            pid: process.pid,
-            started: process.started,
-        };
-        let span = tracing::debug_span!("probe", run = %instance.key.run, %rank);
-        let watch = probe::watch(target, self.inbox.clone()).instrument(span);
-        instance.probe = Some(self.probes.spawn(watch));
-    }
-
-    pub(super) fn probed(&mut self, run: &mut Run, rank: Rank, report: ProbeReport) {
-        match report {
-            ProbeReport::Passed(level) => self.ready(run, rank, level),
-            ProbeReport::Deadline(last) => {
-                if let Some(instance) = run.instances.get_mut(&rank) {
-                    instance.last_probe = Some(last);
-                }
-                self.stop(run, &[rank], None, StopCause::StartTimeout);
-            }
-            ProbeReport::Notice(kind, text) => {
-                if let Some(instance) = run.instances.get_mut(&rank) {
-                    instance.last_probe = Some(text.clone());
-                }
-                run.event(rank, EventKind::Notice(kind, text));
-            }
         }
     }
 
@@ -170,6 +111,8 @@ impl Supervisor {
             }
         }
         let ended = Some((exit.stdout_bytes, exit.stderr_bytes));
+        let taken = self.port_taken(run, rank, &exit);
+        let Some(instance) = run.instances.get_mut(&rank) else { return };
         instance.close(exit.clone());
         let key = instance.key.clone();
         if instance.guarded_abroad
@@ -180,11 +123,15 @@ impl Supervisor {
         drop(self.ports.take(&key));
         let has_output = [exit.stdout_bytes > 0, exit.stderr_bytes > 0];
         let view = InstanceView { rank, incarnation, has_output, ended };
-        match run.views.iter_mut().find(|v| v.rank == rank) {
+        let this = |v: &&mut InstanceView| (v.rank, v.incarnation) == (rank, incarnation);
+        match run.views.iter_mut().find(this) {
             Some(known) => *known = view,
             None => run.views.push(view),
         }
         run.views_changed = true;
+        if let Some(holder) = taken {
+            run.event(rank, EventKind::Notice(NoticeKind::PortTaken, holder));
+        }
         run.event(rank, EventKind::Exited(Box::new(exit)));
     }
 
@@ -244,18 +191,5 @@ impl Supervisor {
                 this.stop(run, &[key.rank], None, cause);
             }
         });
-    }
-
-    /// Goes on waiting for an instance that was not ready when an earlier noded died.
-    pub(super) fn running_again(&mut self, run: &mut Run, rank: Rank) {
-        let Some(instance) = run.instances.get(&rank) else { return };
-        if instance.phase != Phase::Starting || instance.stop.is_some() {
-            return;
-        }
-        if instance.readiness.check == ReadinessCheck::Alive {
-            self.ready(run, rank, Level::Exec);
-        } else {
-            self.start_probe(run, rank);
-        }
     }
 }

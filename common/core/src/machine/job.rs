@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! New ─HostsKnown─▶ Allocated ─PlanReady─▶ Mapped ─LaunchRequested─▶ Connecting
-//!   ─AllSessionsUp─▶ Launching{0} ─StageReady─▶ Launching{k} ─StageReady─▶ Running ⇄ Degraded
+//!   ─AllSessionsUp─▶ Launching{0} ─StageReady─▶ Launching{k} ─EdgesProven─▶ Running ⇄ Degraded
 //! any of these ─failure, StopRequested, WallTime, completion─▶ Cleanup{cause}
 //!   ─AllAgentsTerminal─▶ Inactive{result}
 //! ```
@@ -172,7 +172,8 @@ pub enum StopBy {
 /// What an instance is to its job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Role {
-    /// Task or service.
+    /// What it counts as: a task that others wait for (`depends_on: completed`) is not one of
+    /// those whose ends are the job's.
     pub lifecycle: Lifecycle,
     /// It belongs to `ends_with`.
     pub ends_job: bool,
@@ -212,7 +213,9 @@ pub enum Event {
         /// Which.
         stage: StageIx,
     },
-    /// A host refused a stage's launch.
+    /// Every caller reached its callees.
+    EdgesProven,
+    /// A host refused a stage's launch, or a caller on it does not reach a callee.
     StageFailed {
         /// Which host.
         host: HostIx,
@@ -252,6 +255,9 @@ pub enum Effect {
         /// Which.
         stage: StageIx,
     },
+    /// Have every caller's host reach its callees; answer with `EdgesProven` or `StageFailed`, at
+    /// once where there are none, and then ask [`crate::machine::tally::Tally::terminal`].
+    ProveEdges,
     /// Say that the job is ready.
     AnnounceReady,
     /// Stop everybody, callers first, within the grace; then ask the tally whether anybody is
@@ -386,6 +392,7 @@ impl Event {
             Self::AllSessionsUp => "AllSessionsUp",
             Self::SessionFailed { .. } => "SessionFailed",
             Self::StageReady { .. } => "StageReady",
+            Self::EdgesProven => "EdgesProven",
             Self::StageFailed { .. } => "StageFailed",
             Self::AgentChanged { .. } => "AgentChanged",
             Self::StopRequested(_) => "StopRequested",

@@ -61,6 +61,7 @@ fn before_launch(state: &State, event: Event) -> Next {
             | Event::AllSessionsUp
             | Event::SessionFailed { .. }
             | Event::StageReady { .. }
+            | Event::EdgesProven
             | Event::StageFailed { .. }
             | Event::AgentChanged { .. }
             | Event::AllAgentsTerminal { .. },
@@ -83,7 +84,9 @@ fn connecting(state: &State, event: Event, now: Timestamp) -> Next {
         // A new head that takes over hears of instances before it has reached every host.
         Event::AgentChanged { rank, role, change } => Some(changed(state, rank, role, change, now)),
         Event::StageReady { .. } | Event::AllAgentsTerminal { .. } => Some((*state, vec![])),
-        Event::HostsKnown | Event::PlanReady(_) | Event::LaunchRequested => None,
+        Event::HostsKnown | Event::PlanReady(_) | Event::LaunchRequested | Event::EdgesProven => {
+            None
+        }
     }
 }
 
@@ -97,9 +100,14 @@ fn launching(state: &State, stage: StageIx, event: Event, now: Timestamp) -> Nex
                 let phase = Phase::Launching { stage: next };
                 return Some((at(state, phase), vec![Effect::LaunchStage { stage: next }]));
             }
+            Some((*state, vec![Effect::ProveEdges]))
+        }
+        Event::EdgesProven if stage.0 + 1 == state.rules.stages => {
             let phase = if state.unwell { Phase::Degraded } else { Phase::Running };
             Some((at(state, phase), vec![Effect::AnnounceReady]))
         }
+        // Of a head that took over in an earlier stage.
+        Event::EdgesProven => Some((*state, vec![])),
         Event::SessionFailed { host, code } | Event::StageFailed { host, code } => {
             Some(host_failed(state, host, code, now))
         }
@@ -121,9 +129,10 @@ fn running(state: &State, event: Event, now: Timestamp) -> Next {
         Event::WallTime => Some(stop(state, Cause::TimedOut, now)),
         Event::AllAgentsTerminal { survivors } => Some(finish(state, Cause::Complete, survivors)),
         // A lost host triggers nothing (`on_host_lost: wait`): its instances are shown as lost.
-        Event::SessionFailed { .. } | Event::StageReady { .. } | Event::AllSessionsUp => {
-            Some((*state, vec![]))
-        }
+        Event::SessionFailed { .. }
+        | Event::StageReady { .. }
+        | Event::EdgesProven
+        | Event::AllSessionsUp => Some((*state, vec![])),
         Event::HostsKnown
         | Event::PlanReady(_)
         | Event::LaunchRequested
@@ -149,6 +158,7 @@ fn cleanup(
         // The cause stands: what ends now ends because we take the job down.
         Event::AgentChanged { .. }
         | Event::StageReady { .. }
+        | Event::EdgesProven
         | Event::StageFailed { .. }
         | Event::SessionFailed { .. }
         | Event::AllSessionsUp
@@ -161,6 +171,7 @@ fn inactive(state: &State, event: Event) -> Next {
     match event {
         Event::AgentChanged { .. }
         | Event::StageReady { .. }
+        | Event::EdgesProven
         | Event::StageFailed { .. }
         | Event::SessionFailed { .. }
         | Event::AllSessionsUp

@@ -7,7 +7,7 @@ use crate::machine::job::{NEW, Rules};
 use crate::machine::mirror::{self, Report, Seen};
 use crate::machine::tally::Tally;
 use crate::plan::{Hosts, PlanOptions, plan};
-use crate::spec::{AgentIx, AgentSpec, JobSpec, Replicas, Strategy};
+use crate::spec::{AgentIx, AgentSpec, DependsOn, JobSpec, Replicas, Strategy};
 use crate::status::InstanceState;
 
 const NOW: Timestamp = Timestamp::UNIX_EPOCH;
@@ -35,6 +35,20 @@ struct Head {
 impl Head {
     /// Agents as `task`, `service`, `task=3`; a later one calls the one before it.
     fn new(agents: &str, on_failure: OnFailure, ends_with: Option<u32>) -> Self {
+        Self::with(agents, on_failure, ends_with, None)
+    }
+
+    /// The later one waits for the one before it.
+    fn depending(agents: &str, how: DependsOn) -> Self {
+        Self::with(agents, OnFailure::Stop, None, Some(how))
+    }
+
+    fn with(
+        agents: &str,
+        on_failure: OnFailure,
+        ends_with: Option<u32>,
+        depends: Option<DependsOn>,
+    ) -> Self {
         let mut spec = JobSpec::program(vec!["x".to_owned()], None).unwrap();
         let base = spec.agents[0].clone();
         spec.agents = agents
@@ -54,6 +68,11 @@ impl Head {
             stages: (0..n).rev().map(|i| vec![AgentIx(i)]).collect(),
         };
         spec.execution.ends_with = ends_with.map(AgentIx);
+        if let Some(how) = depends {
+            for (before, agent) in (0..n).zip(spec.agents.iter_mut().skip(1)) {
+                agent.depends_on = vec![(AgentIx(before), how)];
+            }
+        }
         let plan =
             plan(&spec, &Hosts::Local("h".parse().unwrap()), &PlanOptions::default()).unwrap();
         let tally = Tally::new(&spec, &plan);
@@ -95,6 +114,7 @@ impl Head {
             let due = match effect {
                 Effect::StopAll { .. } => self.tally.terminal(),
                 Effect::LaunchStage { stage } => self.tally.stage_ready(stage),
+                Effect::ProveEdges => Some(Event::EdgesProven),
                 Effect::MakePlan
                 | Effect::ConnectHosts
                 | Effect::AnnounceReady
@@ -155,11 +175,30 @@ fn tasks_that_complete_end_the_job() {
             "MakePlan",
             "ConnectHosts",
             "LaunchStage { stage: StageIx(0) }",
+            "ProveEdges",
             "AnnounceReady",
             "StopAll { asked_by: Job }",
             "Finish"
         ]
     );
+}
+
+#[test]
+fn who_waits_for_an_end_is_not_started_by_readiness() {
+    let mut head = Head::depending("task service", DependsOn::Completed);
+    ready(&mut head, 0..1);
+    assert_eq!(head.state.phase, Phase::Launching { stage: StageIx(0) });
+    head.exits(0, 0);
+    assert_eq!(head.state.phase, Phase::Launching { stage: StageIx(1) });
+    // It prepared the service, which goes on.
+    ready(&mut head, 1..2);
+    assert_eq!(head.state.shown(), Some(JobState::Running));
+    let mut head = Head::depending("task task", DependsOn::Completed);
+    ready(&mut head, 0..1);
+    head.exits(0, 0);
+    assert_eq!(head.state.phase, Phase::Launching { stage: StageIx(1) });
+    head.exits(1, 0);
+    assert_eq!(head.result(), ("completed", 0));
 }
 
 #[test]
@@ -364,6 +403,7 @@ fn the_table() {
         ),
         ("StageReady(0)", Event::StageReady { stage: StageIx(0) }),
         ("StageReady(1)", Event::StageReady { stage: StageIx(1) }),
+        ("EdgesProven", Event::EdgesProven),
         ("StageFailed", Event::StageFailed { host: HostIx(0), code: LauncherCode::Capacity }),
         ("Degraded", changed(AgentChange::Degraded)),
         ("Recovered", changed(AgentChange::Recovered)),
@@ -422,6 +462,7 @@ New
   SessionFailed illegal
   StageReady(0) illegal
   StageReady(1) illegal
+  EdgesProven illegal
   StageFailed illegal
   Degraded illegal
   Recovered illegal
@@ -438,6 +479,7 @@ Allocated
   SessionFailed illegal
   StageReady(0) illegal
   StageReady(1) illegal
+  EdgesProven illegal
   StageFailed illegal
   Degraded illegal
   Recovered illegal
@@ -454,6 +496,7 @@ Mapped
   SessionFailed illegal
   StageReady(0) illegal
   StageReady(1) illegal
+  EdgesProven illegal
   StageFailed illegal
   Degraded illegal
   Recovered illegal
@@ -468,6 +511,7 @@ Connecting
   LaunchRequested illegal
   AllSessionsUp -> Launching(0) [LaunchStage { stage: StageIx(0) }]
   SessionFailed -> Cleanup [StopAll { asked_by: Job }]
+  EdgesProven illegal
   StageFailed -> Cleanup [StopAll { asked_by: Job }]
   Degraded -> Connecting []
   Ended(0) -> Cleanup [StopAll { asked_by: Job }]
@@ -493,7 +537,8 @@ Launching(1)
   LaunchRequested illegal
   AllSessionsUp illegal
   SessionFailed -> Cleanup [StopAll { asked_by: Job }]
-  StageReady(1) -> Running [AnnounceReady]
+  StageReady(1) -> Launching(1) [ProveEdges]
+  EdgesProven -> Running [AnnounceReady]
   StageFailed -> Cleanup [StopAll { asked_by: Job }]
   Degraded -> Launching(1) []
   Ended(0) -> Cleanup [StopAll { asked_by: Job }]

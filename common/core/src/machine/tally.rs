@@ -9,7 +9,7 @@ use crate::launch::Lifecycle;
 use crate::machine::job::{AgentChange, Event, OnFailure, Role, Rules, is_failure};
 use crate::machine::mirror;
 use crate::plan::{Plan, StageIx};
-use crate::spec::JobSpec;
+use crate::spec::{DependsOn, JobSpec};
 use crate::status::InstanceState;
 
 /// The counts of a job.
@@ -31,6 +31,8 @@ pub struct Tally {
 struct Seat {
     role: Role,
     stage: StageIx,
+    /// Somebody waits for its end (`depends_on: completed`): being ready is not enough.
+    awaited_end: bool,
     shown: InstanceState,
     /// It was ready, or ended.
     arrived: bool,
@@ -44,6 +46,12 @@ impl Tally {
     pub fn new(spec: &JobSpec, plan: &Plan) -> Self {
         let mut waiting = vec![0; plan.stages.len()];
         let ends_with = spec.execution.ends_with;
+        let mut awaited = vec![false; spec.agents.len()];
+        for agent in &spec.agents {
+            for (on, how) in &agent.depends_on {
+                awaited[on.get()] |= *how == DependsOn::Completed;
+            }
+        }
         let seats: Vec<Seat> = plan
             .instances
             .iter()
@@ -51,10 +59,15 @@ impl Tally {
                 waiting[i.stage.get()] += 1;
                 Seat {
                     role: Role {
-                        lifecycle: spec.agent(i.agent).lifecycle,
+                        // One that others wait for prepares them: its end is not the job's.
+                        lifecycle: match awaited[i.agent.get()] {
+                            true => Lifecycle::Service,
+                            false => spec.agent(i.agent).lifecycle,
+                        },
                         ends_job: ends_with == Some(i.agent),
                     },
                     stage: i.stage,
+                    awaited_end: awaited[i.agent.get()],
                     shown: InstanceState::Pending,
                     arrived: false,
                     degraded: false,
@@ -96,7 +109,8 @@ impl Tally {
         }
 
         let mut arrived = None;
-        let is_there = after == InstanceState::Ready || now.end().is_some();
+        let is_ready = after == InstanceState::Ready && !seat.awaited_end;
+        let is_there = is_ready || now.end().is_some();
         if is_there && !seat.arrived {
             seat.arrived = true;
             let waiting = &mut self.waiting[seat.stage.get()];

@@ -8,14 +8,14 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 
 use crate::ids::{Rank, RunId};
-use crate::launch::{InstanceLaunch, ReadinessCheck, Template};
+use crate::launch::{InstanceLaunch, PeersHook, PortBinding, ReadinessCheck, Template};
 use crate::plan::config_value;
 use crate::plan::facts::{self, LaunchFacts, Venv};
 use crate::plan::names::Names;
 use crate::plan::reserved::{config_variable, field_for, is_launcher_internal};
 use crate::plan::subst::{Pattern, Value};
 use crate::plan::{HostIx, ResolvedPlan, setup};
-use crate::spec::{AgentIx, JobSpec, Run};
+use crate::spec::{AgentIx, JobSpec, OnPeersChange, Run};
 
 /// Linux's limit of one `NAME=value` with its NUL (MAX_ARG_STRLEN).
 const VARIABLE_BYTES_MAX: usize = 131_072;
@@ -301,6 +301,11 @@ impl<'a> LaunchBuilder<'a> {
             lifecycle: agent.lifecycle,
             stop: agent.stop.clone(),
             readiness,
+            peers_hook: match &agent.on_peers_change {
+                OnPeersChange::File | OnPeersChange::Restart => PeersHook::File,
+                OnPeersChange::Signal(signal) => PeersHook::Signal(*signal),
+                OnPeersChange::Http(path) => PeersHook::Http(path.clone()),
+            },
         };
         (template, varying)
     }
@@ -335,6 +340,12 @@ impl<'a> LaunchBuilder<'a> {
             argv,
             env,
             port: self.inputs.resolved.port(rank),
+            ports: self
+                .inputs
+                .resolved
+                .named_ports(rank)
+                .map(|(name, port)| PortBinding { name, port })
+                .collect(),
             stdin: self.inputs.stdin == Some(ix) && plan.instance(rank).index == 0,
         }
     }
@@ -347,7 +358,8 @@ impl<'a> LaunchBuilder<'a> {
             ReadinessCheck::Alive
             | ReadinessCheck::Tcp { .. }
             | ReadinessCheck::Card { .. }
-            | ReadinessCheck::Auto { .. } => {}
+            | ReadinessCheck::Auto { .. }
+            | ReadinessCheck::Log { .. } => {}
             ReadinessCheck::Http { path, .. } => {
                 if let Some(pattern) = found.first() {
                     *path = pattern.fill(value);
@@ -439,7 +451,8 @@ fn patterns(inputs: LaunchInputs<'_>, ix: AgentIx) -> AgentPatterns {
         ReadinessCheck::Alive
         | ReadinessCheck::Tcp { .. }
         | ReadinessCheck::Card { .. }
-        | ReadinessCheck::Auto { .. } => Vec::new(),
+        | ReadinessCheck::Auto { .. }
+        | ReadinessCheck::Log { .. } => Vec::new(),
         ReadinessCheck::Http { path, .. } => parse_all(&[path]),
         ReadinessCheck::Exec { command } => parse_all(&command),
     };

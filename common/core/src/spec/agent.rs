@@ -367,12 +367,7 @@ fn dependencies(node: &Node, f: &mut Findings) -> Vec<(String, Span, DependsOn)>
     for (key, value) in entries {
         let word = scalar(value).unwrap_or_default();
         match CONDITIONS.iter().find(|(known, _)| *known == word) {
-            Some((_, condition)) => {
-                if *condition == DependsOn::Completed {
-                    f.not_acted_on(value.span, "depends_on: completed");
-                }
-                found.push((key.text.clone(), key.span, *condition));
-            }
+            Some((_, condition)) => found.push((key.text.clone(), key.span, *condition)),
             None => {
                 let message = format!("`depends_on.{}` is `{}`", key.text, word.escape_debug());
                 f.push(

@@ -7,7 +7,7 @@ use crate::source::{Code, Finding};
 use crate::spec::model::{AgentIx, AgentSpec, JobSpec, PortSpec, Replicas, Target, Topology};
 use crate::spec::policy::PlaceHost;
 use crate::spec::table::Findings;
-use crate::topology::Wiring;
+use crate::topology::{self, Wiring};
 
 /// Agents that are named when several stand in no set.
 const NAMED: usize = 8;
@@ -20,29 +20,8 @@ pub(super) fn job(spec: &JobSpec, wiring: &Wiring, f: &mut Findings) {
     ports(spec, f);
 }
 
-/// The agents that the topology names.
-fn named(topology: &Topology) -> Option<Vec<AgentIx>> {
-    match topology {
-        Topology::Absent | Topology::Dynamic => None,
-        Topology::HubSpoke { hub, spokes } => {
-            Some(std::iter::once(*hub).chain(spokes.iter().copied()).collect())
-        }
-        Topology::Pipeline { stages } => Some(stages.iter().flatten().copied().collect()),
-        Topology::Dag(list) | Topology::Custom(list) => {
-            Some(list.iter().flat_map(|c| [c.from, c.to]).collect())
-        }
-        Topology::Mesh { agents } => Some(agents.clone()),
-        Topology::Single(agent) => Some(vec![*agent]),
-        Topology::Hierarchical { root, links } => {
-            Some(std::iter::once(*root).chain(links.iter().flat_map(|c| [c.from, c.to])).collect())
-        }
-    }
-}
-
 fn in_no_set(spec: &JobSpec, f: &mut Findings) {
-    let Some(named) = named(&spec.topology) else { return };
-    let named: std::collections::HashSet<AgentIx> = named.into_iter().collect();
-    let alone: Vec<AgentIx> = spec.indices().filter(|ix| !named.contains(ix)).collect();
+    let alone = topology::in_no_set(spec);
     for ix in alone.iter().take(NAMED) {
         let agent = spec.agent(*ix);
         let mut message =

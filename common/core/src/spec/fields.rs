@@ -199,7 +199,7 @@ with_kept!(AGENT: 39 = [
     field("stop", K::Map("stop"), "", "how it is stopped"),
     field("depends_on", K::DependsOn, "", "whom it waits for"),
     not_yet("on_host_lost", K::Words(|| first(&terms::HOST_LOST)), "wait", "what happens when its host is lost"),
-    not_yet("on_peers_change", K::PeersChange, "file", "how it learns of other peers"),
+    field("on_peers_change", K::PeersChange, "file", "how it learns of other peers"),
 ]);
 
 const JOB: [Field; 4] = [
@@ -264,20 +264,21 @@ const LIMITS: [Field; 4] = [
     field("pids", K::Number(1, 4_194_304), "", "processes and threads"),
     field("nofile", K::Number(16, 1_073_741_816), "", "open files"),
 ];
-const READINESS: [Field; 8] = [
-    field(
-        "type",
-        K::Words(|| first(&probe::PROBES)),
-        "auto",
-        "what is looked at; log is not acted on yet",
-    ),
+const READINESS: [Field; 9] = [
+    field("type", K::Words(|| first(&probe::PROBES)), "auto", "what is looked at"),
     field("deadline", K::Duration, "`deployment.timeout`, else 120s", "from its spawn to failure"),
     field("timeout", K::Duration, "2s", "the limit of one look"),
+    field(
+        "period",
+        K::Duration,
+        "`deployment.health_check.interval`, else 10s",
+        "from look to look once it is ready",
+    ),
     field("port", K::Port, "its own", "the port that is looked at"),
     field("path", K::Text, "/", "http: the path"),
     field("status", K::Number(100, 599), "2xx, 401, 403", "http: the status that counts"),
     field("command", K::Command, "", "exec: what has to exit with 0"),
-    field("pattern", K::Text, "", "log: a line that contains this"),
+    field("pattern", K::Text, "", "log: a regular expression that a line of output matches"),
 ];
 const AGENT_HEALTH: [Field; 3] = [
     field("endpoint", K::Text, "/health", "the path, as `readiness.path`"),
@@ -352,7 +353,7 @@ const DEPLOYMENT: [Field; 6] = [
 ];
 const HEALTH: [Field; 4] = [
     field("enabled", K::Bool, "true", "whether it counts"),
-    not_yet("interval", K::Duration, "", "from look to look"),
+    field("interval", K::Duration, "10s", "`readiness.period` of every agent"),
     not_yet("retries", K::Number(0, 1_000_000), "", "how many looks"),
     field("timeout", K::Duration, "", "default of `readiness.timeout`"),
 ];
@@ -372,7 +373,7 @@ const EXECUTION: [Field; 6] = [
     field("entry_point", K::Agent, "", "who is asked"),
     field("ends_with", K::Agent, "", "the job ends with this agent"),
     field("auto_start", K::Bool, "false", "of the original format"),
-    not_yet("input", K::Text, "", "what the entry point is asked first"),
+    field("input", K::Text, "", "what the entry point is asked; its answer ends the job"),
     reserved("routing", "how questions are routed"),
     reserved("collaboration", "how agents agree"),
 ];

@@ -98,7 +98,8 @@ fn texts<'a>(agent: &'a AgentSpec, places: &Places) -> Vec<(String, &'a str, Spa
             ReadinessCheck::Alive
             | ReadinessCheck::Tcp { .. }
             | ReadinessCheck::Card { .. }
-            | ReadinessCheck::Auto { .. },
+            | ReadinessCheck::Auto { .. }
+            | ReadinessCheck::Log { .. },
         )
         | None => Vec::new(),
     };

@@ -346,10 +346,8 @@ fn deployment(table: &mut Table<'_>, f: &mut Findings) -> DeploymentSpec {
             retries: check.number("retries", 0, 1_000_000, f),
             timeout: check.duration("timeout", f),
         };
-        for key in ["interval", "retries"] {
-            if let Some((found, _)) = check.get_with_key(key).filter(|_| read.enabled) {
-                f.not_acted_on(found.span, &check.at(key));
-            }
+        if let Some((found, _)) = check.get_with_key("retries").filter(|_| read.enabled) {
+            f.not_acted_on(found.span, &check.at("retries"));
         }
         check.finish(f);
         spec.health_check = Some(read);
@@ -430,11 +428,7 @@ fn execution(table: &mut Table<'_>, roster: &Roster, f: &mut Findings) -> Execut
     spec.entry_point = named("entry_point", f);
     spec.ends_with = named("ends_with", f);
     spec.auto_start = table.boolean("auto_start", f).unwrap_or(false);
-    let input = table.get_with_key("input");
     spec.input = table.text("input", f);
-    if let Some((key, _)) = input {
-        f.not_acted_on(key.span, "execution.input");
-    }
     table.reserved(&["routing", "collaboration"], f);
     table.finish(f);
     spec

@@ -452,12 +452,6 @@ warning[not-yet]: `deployment.ssh` is accepted but not acted on yet
 15 | deployment: {ssh: {timeout: 3}, health_check: {interval: 5}}
    |              ^^^
 
-warning[not-yet]: `deployment.health_check.interval` is accepted but not acted on yet
-  --> job.yaml:15:48
-   |
-15 | deployment: {ssh: {timeout: 3}, health_check: {interval: 5}}
-   |                                                ^^^^^^^^
-
 warning[not-yet]: `network` is accepted but not acted on yet
   --> job.yaml:16:1
    |
@@ -496,18 +490,6 @@ warning[not-yet]: `limits` of agent `a` is accepted but not acted on yet
 10 |     limits: {memory: 4G}
    |     ^^^^^^
 
-warning[not-yet]: `depends_on: completed` of agent `a` is accepted but not acted on yet
-  --> job.yaml:11:21
-   |
-11 |     depends_on: {d: completed}
-   |                     ^^^^^^^^^
-
-warning[not-yet]: `readiness.type: log` of agent `a` is accepted but not acted on yet
-  --> job.yaml:12:5
-   |
-12 |     readiness: {type: log, pattern: x}
-   |     ^^^^^^^^^
-
 warning[not-yet]: `mounts` of agent `a` is accepted but not acted on yet
   --> job.yaml:13:5
    |
@@ -519,12 +501,6 @@ warning[not-yet]: `on_host_lost` of agent `a` is accepted but not acted on yet
    |
 14 |     on_host_lost: reschedule
    |     ^^^^^^^^^^^^
-
-warning[not-yet]: `on_peers_change` of agent `a` is accepted but not acted on yet
-  --> job.yaml:15:5
-   |
-15 |     on_peers_change: {signal: HUP}
-   |     ^^^^^^^^^^^^^^^
 
 warning[not-yet]: `deployment.target: kubernetes` of agent `k` is accepted but not acted on yet
   --> job.yaml:18:13

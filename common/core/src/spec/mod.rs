@@ -55,5 +55,5 @@ pub use model::*;
 pub use policy::*;
 pub use program::ProgramError;
 #[cfg(feature = "spec")]
-pub use schema::schema;
+pub use schema::{SCHEMA_URL, schema};
 pub use unlaunchable::Unlaunchable;

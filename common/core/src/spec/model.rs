@@ -260,17 +260,17 @@ pub struct Remote {
 pub struct ReadinessSpec {
     /// What is looked at; `None`: `auto`, by the rules of DESIGN §6.
     pub check: Option<ReadinessCheck>,
-    /// `type: log`: ready when a line of output contains this. Not looked at yet.
-    pub log: Option<String>,
     /// `deadline`; `None`: `deployment.timeout`, else 120 s.
     pub deadline: Option<Duration>,
     /// `timeout`.
     pub timeout: Duration,
+    /// `period`; `None`: `deployment.health_check.interval`, else 10 s.
+    pub period: Option<Duration>,
 }
 
 impl Default for ReadinessSpec {
     fn default() -> Self {
-        Self { check: None, log: None, deadline: None, timeout: Duration::from_secs(2) }
+        Self { check: None, deadline: None, timeout: Duration::from_secs(2), period: None }
     }
 }
 

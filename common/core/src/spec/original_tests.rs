@@ -180,7 +180,6 @@ fn what_it_says_of_the_launch_is_read() {
             "a topology.connections[].type",
             "a topology.connections[].address",
             "a topology.connections[].condition",
-            "- deployment.health_check.interval",
             "- deployment.health_check.retries",
             "- deployment.ssh",
             "- deployment.network",

@@ -58,25 +58,40 @@ pub(super) fn readiness(table: &mut Table<'_>, main: PortSpec, f: &mut Findings)
     if spec.timeout.is_zero() {
         f.error(Code::Value, key.span, "`readiness.timeout` is 0");
     }
+    spec.period = table.duration("period", f);
+    if spec.period.is_some_and(|p| p.is_zero()) {
+        f.error(Code::Value, key.span, "`readiness.period` is 0");
+    }
     let pattern = table.text("pattern", f);
     spec.check = look(&mut table, word, (main, key.span), f);
     if word == ProbeWord::Log {
-        f.not_acted_on(key.span, "readiness.type: log");
-        match pattern {
-            Some(pattern) if !pattern.is_empty() => spec.log = Some(pattern),
-            Some(_) | None => {
-                let message = "`readiness: {type: log}` needs a `pattern`";
-                f.push(
-                    Finding::error(Code::Missing, key.span, message)
-                        .about(None, "readiness.pattern"),
-                );
-            }
-        }
+        spec.check = log_check(&mut table, key.span, pattern, f);
     } else if let Some((key, _)) = table.get_with_key("pattern") {
         f.no_effect(key.span, "readiness.pattern", "with this `readiness.type`");
     }
     table.finish(f);
     spec
+}
+
+fn log_check(
+    table: &mut Table<'_>,
+    readiness: Span,
+    pattern: Option<String>,
+    f: &mut Findings,
+) -> Option<ReadinessCheck> {
+    let Some(pattern) = pattern.filter(|p| !p.is_empty()) else {
+        let message = "`readiness: {type: log}` needs a `pattern`";
+        f.push(Finding::error(Code::Missing, readiness, message).about(None, "readiness.pattern"));
+        return None;
+    };
+    if let Err(error) = regex_lite::Regex::new(&pattern) {
+        let span = table.get_with_key("pattern").map_or(readiness, |(_, node)| node.span);
+        let message = format!("`readiness.pattern` is no regular expression: {error}");
+        let finding = Finding::error(Code::Value, span, message).about(None, "readiness.pattern");
+        f.push(finding.help("a `\\` before one of `.^$*+?()[]{}|` takes it as it is"));
+        return None;
+    }
+    Some(ReadinessCheck::Log { pattern })
 }
 
 /// `health_check` of an agent, as the original format has it: readiness over HTTP.

@@ -31,6 +31,11 @@ impl AgentSpec {
             check,
             deadline: self.readiness.deadline.or(deployment.timeout).unwrap_or(DEADLINE),
             timeout,
+            period: self
+                .readiness
+                .period
+                .or_else(|| deployment.health_check.as_ref().and_then(|h| h.interval))
+                .unwrap_or(Readiness::default_period()),
         }
     }
 

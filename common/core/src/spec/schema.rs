@@ -4,12 +4,17 @@ use serde_json::{Map, Value, json};
 
 use crate::spec::fields::{Field, FieldKind, SECTIONS, Section, Status};
 use crate::spec::target;
+use crate::spec::topo;
+
+/// Where the committed schema is found, for `# yaml-language-server: $schema=…`.
+pub const SCHEMA_URL: &str =
+    "https://raw.githubusercontent.com/a2arun/a2arun/main/jobs/schemas/job.schema.json";
 
 /// The schema, with a definition for each section. Equal on every call.
 pub fn schema() -> Value {
     let mut root = json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "$id": "https://github.com/a2arun/a2arun/blob/main/jobs/schemas/job.schema.json",
+        "$id": SCHEMA_URL,
         "title": "a2arun job file",
     });
     let mut definitions = Map::new();
@@ -29,6 +34,14 @@ pub fn schema() -> Value {
             "description": "a text with `${VAR}`, filled in when the file is read",
             "type": "string",
             "pattern": "\\$\\{",
+        }),
+    );
+    definitions.insert(
+        "quoted".to_owned(),
+        json!({
+            "description": "a number between quotes, or a text with `${VAR}`",
+            "type": "string",
+            "pattern": "^[0-9.]+$|\\$\\{",
         }),
     );
     if let Some(root) = root.as_object_mut() {
@@ -60,7 +73,72 @@ fn object(section: &Section) -> Value {
     if !required.is_empty() {
         body.insert("required".to_owned(), json!(required));
     }
+    match section.name {
+        "agents[]" => {
+            let one = RUNS.map(|key| json!({ "required": [key] }));
+            body.insert("anyOf".to_owned(), json!(one));
+        }
+        "topology" => {
+            body.insert("allOf".to_owned(), needs_of_topologies());
+        }
+        "environment[].secret" => {
+            body.insert("minProperties".to_owned(), 1.into());
+            body.insert("maxProperties".to_owned(), 1.into());
+        }
+        _ => {}
+    }
     Value::Object(body)
+}
+
+/// What says how an agent is run; an image stands under `deployment`.
+const RUNS: [&str; 4] = ["command", "module", "external", "deployment"];
+
+/// `type: hub-spoke` needs `hub` and `spokes`, and so on: said only where the type is written.
+fn needs_of_topologies() -> Value {
+    let rules = topo::KINDS.iter().filter(|(_, kind)| !topo::needs(*kind).is_empty());
+    let rule = |(word, kind): &(&str, topo::Kind)| {
+        json!({
+            "if": { "properties": { "type": { "const": word } }, "required": ["type"] },
+            "then": { "required": topo::needs(*kind) },
+        })
+    };
+    rules.map(rule).collect()
+}
+
+/// The default as a value, where it is one and not a sentence.
+fn default(field: &Field) -> Option<Value> {
+    let word = |words: Vec<&'static str>| words.into_iter().find(|w| *w == field.default);
+    match field.kind {
+        FieldKind::Words(words) | FieldKind::MapOrWords(_, words) => word(words()).map(Value::from),
+        FieldKind::Bool => field.default.parse::<bool>().ok().map(Value::from),
+        FieldKind::Number(..) | FieldKind::Factor | FieldKind::FactorOrWords(_) => {
+            field.default.parse::<u32>().ok().map(Value::from)
+        }
+        FieldKind::Duration => {
+            let known = field.default.parse::<jiff::SignedDuration>().is_ok();
+            known.then(|| field.default.into())
+        }
+        FieldKind::PeersChange => Some(field.default.into()),
+        FieldKind::Text
+        | FieldKind::Target
+        | FieldKind::Port
+        | FieldKind::Bytes
+        | FieldKind::Cpu
+        | FieldKind::Texts
+        | FieldKind::Command
+        | FieldKind::Replicas
+        | FieldKind::Agent
+        | FieldKind::Agents
+        | FieldKind::Stages
+        | FieldKind::Levels
+        | FieldKind::DependsOn
+        | FieldKind::Environment
+        | FieldKind::Config
+        | FieldKind::Ports
+        | FieldKind::Map(_)
+        | FieldKind::List(_)
+        | FieldKind::Any => None,
+    }
 }
 
 fn property(field: &Field) -> Value {
@@ -78,6 +156,9 @@ fn property(field: &Field) -> Value {
         _ => Map::new(),
     };
     property.insert("description".to_owned(), doc.into());
+    if let Some(default) = default(field) {
+        property.insert("default".to_owned(), default);
+    }
     Value::Object(property)
 }
 
@@ -87,23 +168,20 @@ fn of(kind: FieldKind) -> Value {
     let texts = || json!({ "anyOf": [scalar(), { "type": "array", "items": scalar() }] });
     let agents = || json!({ "anyOf": [agent(), { "type": "array", "items": agent() }] });
     let or_variable = |body: Value| json!({ "anyOf": [body, { "$ref": "#/$defs/variable" }, { "type": "null" }] });
+    // A number between quotes is read as one: it may be what a variable was replaced by.
+    let or_quoted =
+        |body: Value| json!({ "anyOf": [body, { "$ref": "#/$defs/quoted" }, { "type": "null" }] });
     let port = || json!({ "type": "integer", "minimum": 1, "maximum": 65535 });
-    let port_or_auto = || {
-        or_variable(
-            json!({ "anyOf": [port(), { "const": "auto" }, { "type": "string", "pattern": "^[0-9]+$" }] }),
-        )
-    };
+    let port_or_auto = || or_quoted(json!({ "anyOf": [port(), { "const": "auto" }] }));
     match kind {
         FieldKind::Text | FieldKind::Bytes | FieldKind::Cpu => scalar(),
         FieldKind::Duration => json!({ "type": ["string", "number", "null"] }),
-        FieldKind::Bool => or_variable(json!({ "type": "boolean" })),
+        FieldKind::Bool => or_variable(json!({ "enum": [true, false, "true", "false"] })),
         FieldKind::Number(min, max) => {
-            or_variable(json!({ "type": "integer", "minimum": min, "maximum": max }))
+            or_quoted(json!({ "type": "integer", "minimum": min, "maximum": max }))
         }
-        FieldKind::Factor => {
-            or_variable(json!({ "type": "number", "minimum": 1, "maximum": 1000 }))
-        }
-        FieldKind::FactorOrWords(words) => or_variable(json!({ "anyOf": [
+        FieldKind::Factor => or_quoted(json!({ "type": "number", "minimum": 1, "maximum": 1000 })),
+        FieldKind::FactorOrWords(words) => or_quoted(json!({ "anyOf": [
             { "type": "number", "minimum": 1, "maximum": 1000 }, { "enum": words() },
         ] })),
         FieldKind::Target => {
@@ -112,10 +190,10 @@ fn of(kind: FieldKind) -> Value {
                 { "enum": words }, { "type": "string", "pattern": "^(host|container):." },
             ] }))
         }
-        FieldKind::Port => or_variable(port()),
+        FieldKind::Port => or_quoted(port()),
         FieldKind::Words(words) => or_variable(json!({ "enum": words() })),
         FieldKind::Texts | FieldKind::Command => texts(),
-        FieldKind::Replicas => or_variable(
+        FieldKind::Replicas => or_quoted(
             json!({ "anyOf": [{ "type": "integer", "minimum": 1 }, { "const": "auto" }] }),
         ),
         FieldKind::Agent => agent(),
@@ -127,7 +205,7 @@ fn of(kind: FieldKind) -> Value {
         }),
         FieldKind::DependsOn => json!({ "anyOf": [
             agents(),
-            { "type": "object", "additionalProperties": { "enum": ["started", "ready", "completed"] } },
+            { "type": "object", "additionalProperties": or_variable(json!({ "enum": ["started", "ready", "completed"] })) },
         ] }),
         FieldKind::Environment => json!({
             "type": ["object", "null"],

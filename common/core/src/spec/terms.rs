@@ -213,8 +213,8 @@ pub(super) fn on_peers_change(table: &mut Table<'_>, f: &mut Findings) -> OnPeer
         );
         return OnPeersChange::default();
     };
-    if read != OnPeersChange::File {
-        f.not_acted_on(key.span, "on_peers_change");
+    if read == OnPeersChange::Restart {
+        f.not_acted_on(key.span, "on_peers_change: restart");
     }
     read
 }

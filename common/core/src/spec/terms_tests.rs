@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use crate::launch::ReadinessCheck;
 use crate::source::{Code, Finding};
 use crate::spec::model::*;
 use crate::spec::policy::*;
@@ -88,7 +89,7 @@ environment: {J: {secret: {env: API_KEY}}}
     assert_eq!((a.restart.factor, a.restart.on_exhausted), (1.5, OnExhausted::Leave));
     assert_eq!(a.on_host_lost, OnHostLost::FailJob);
     assert_eq!(a.on_peers_change, OnPeersChange::Http("/peers".into()));
-    assert_eq!(a.readiness.log.as_deref(), Some("ready"));
+    assert_eq!(a.readiness.check, Some(ReadinessCheck::Log { pattern: "ready".into() }));
     assert_eq!(a.depends_on, [(AgentIx(1), DependsOn::Completed)]);
     let Target::Container(container) = &spec.agents[1].target else { panic!() };
     assert_eq!(
@@ -108,26 +109,14 @@ environment: {J: {secret: {env: API_KEY}}}
             "liveness",
             "restart",
             "on_host_lost",
-            "on_peers_change",
-            "readiness.type: log",
-            "depends_on: completed",
             "deployment.target: container",
             "deployment.ssh",
             "deployment.retry_policy",
-            "execution.input",
         ]
     );
     let unlaunchable: Vec<String> =
         spec.unlaunchable().iter().map(|u| format!("{} {}", u.agent, u.field)).collect();
-    assert_eq!(
-        unlaunchable,
-        [
-            "a readiness.type: log",
-            "a depends_on: completed",
-            "a ports.grpc: auto",
-            "b deployment.target: container",
-        ]
-    );
+    assert_eq!(unlaunchable, ["b deployment.target: container",]);
 }
 
 #[test]
@@ -356,12 +345,6 @@ error[value]: `restart` is `maybe`
    |                                    ^^^^^
    |
    = help: one of: never, on-failure, always
-
-warning[not-yet]: `readiness.type: log` of agent `e` is accepted but not acted on yet
-  --> job.yaml:16:43
-   |
-16 |   - {id: e, command: [x], restart: maybe, readiness: {type: log}}
-   |                                           ^^^^^^^^^
 
 error[missing]: `readiness: {type: log}` needs a `pattern`
   --> job.yaml:16:43

@@ -43,6 +43,19 @@ fn reads(kind: Kind) -> &'static [&'static str] {
     }
 }
 
+/// Which of them have to be there.
+pub(super) fn needs(kind: Kind) -> &'static [&'static str] {
+    match kind {
+        Kind::Mesh | Kind::Single => &[],
+        Kind::HubSpoke
+        | Kind::Pipeline
+        | Kind::Dag
+        | Kind::Custom
+        | Kind::Hierarchical
+        | Kind::Dynamic => reads(kind),
+    }
+}
+
 const FIELDS: [&str; 8] =
     ["hub", "spokes", "stages", "connections", "agents", "root", "levels", "entry"];
 

@@ -1,6 +1,6 @@
 //! What this version can check and plan, but not launch as written.
 
-use crate::spec::model::{AgentIx, DependsOn, JobSpec, PortSpec, Target};
+use crate::spec::model::{AgentIx, JobSpec, Target};
 
 /// Something that a launch would do otherwise than the file says.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -31,17 +31,6 @@ impl JobSpec {
             Target::Localhost | Target::Remote(_) => {}
             Target::Container(_) | Target::Kubernetes(_) => {
                 add(&format!("deployment.target: {}", agent.target.kind()));
-            }
-        }
-        if agent.readiness.log.is_some() {
-            add("readiness.type: log");
-        }
-        if agent.depends_on.iter().any(|(_, how)| *how == DependsOn::Completed) {
-            add("depends_on: completed");
-        }
-        for (name, port) in &agent.ports {
-            if *port == PortSpec::Auto {
-                add(&format!("ports.{name}: auto"));
             }
         }
     }

@@ -116,6 +116,21 @@ pub(super) fn cycle(callees: &[Vec<AgentIx>]) -> Option<Vec<AgentIx>> {
     Some(path.map(|a| AgentIx(u32::try_from(a).unwrap_or(u32::MAX))).collect())
 }
 
+/// Every set of agents that reach each other, members in file order. Copies of one agent that call
+/// each other are none.
+pub(super) fn circles(callees: &[&[AgentIx]]) -> Vec<Vec<AgentIx>> {
+    let needs: Vec<Vec<usize>> =
+        callees.iter().map(|list| list.iter().map(|a| a.get()).collect()).collect();
+    let component = components(&needs);
+    let mut members: std::collections::BTreeMap<usize, Vec<AgentIx>> = Default::default();
+    for (ix, component) in (0_u32..).map(AgentIx).zip(&component) {
+        members.entry(*component).or_default().push(ix);
+    }
+    let mut circles: Vec<Vec<AgentIx>> = members.into_values().filter(|m| m.len() > 1).collect();
+    circles.sort_unstable();
+    circles
+}
+
 fn check_depends_on(
     spec: &JobSpec,
     needs: &[Vec<usize>],

@@ -70,6 +70,12 @@ impl Wiring {
         })
     }
 
+    /// Every set of agents that reach each other, members in file order.
+    pub fn circles(&self) -> Vec<Vec<AgentIx>> {
+        let callees: Vec<&[AgentIx]> = self.callees.iter().map(Vec::as_slice).collect();
+        crate::topology::order::circles(&callees)
+    }
+
     /// A circle of edges, the first agent again at the end; copies calling each other are one.
     pub fn cycle(&self) -> Option<Vec<AgentIx>> {
         crate::topology::order::cycle(&self.callees)
