@@ -159,7 +159,7 @@ fn distributed_dag_counts_on_two_hosts() -> Result<()> {
     let all = job.status["instances"].as_array().context("instances")?;
     let hosts: Vec<&str> =
         all.iter().filter(|i| i["agent"] == "mapper").filter_map(|i| i["host"].as_str()).collect();
-    ensure!(hosts == ["n2", "n1", "n2", "n1"], "copies go to the hosts in turn: {hosts:?}");
+    ensure!(hosts == ["n1", "n2", "n1", "n2"], "copies go to the hosts in turn: {hosts:?}");
     let answer = job.ask("collector[0]", "a b. a c. a d. a e. a f")?;
     ensure!(answer == "report of 10 words: a 5, b 1, c 1", "{answer}");
     ensure!(job.head.stdout().contains("reporter@n"), "{}", job.head.stdout());

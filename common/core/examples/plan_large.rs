@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 use std::time::Instant;
 
 use a2arun_core::hostfile;
-use a2arun_core::plan::{Bindings, Hosts, MapBy, PlanOptions, ResolvedPlan, StageIx, plan};
+use a2arun_core::plan::{Bindings, Hosts, PlanOptions, ResolvedPlan, StageIx, plan};
 use a2arun_core::spec::load;
 
 /// A hub over workers of every kind: free, spread, labelled, with a request, each on its own host.
@@ -18,12 +18,12 @@ fn job(instances: u32, hosts: u32) -> String {
     let free = instances - 1 - 3 * share - hosts;
     format!(
         "agents:\n\
+         - {{id: guard, command: [x], replicas: {hosts}, placement: {{apart: [guard]}}}}\n\
          - {{id: hub, command: [hub], config: {{port: auto}}}}\n\
          - {{id: free, command: [x], config: {{port: auto}}, replicas: {free}}}\n\
          - {{id: spread, command: [x], config: {{port: auto}}, replicas: {share}, placement: {{spread: host}}}}\n\
          - {{id: labelled, command: [x], config: {{port: auto}}, replicas: {share}, placement: {{labels: [gpu]}}}}\n\
          - {{id: hungry, command: [x], config: {{port: 9000}}, replicas: {share}, resources: {{gpu: 1}}}}\n\
-         - {{id: guard, command: [x], replicas: {hosts}, placement: {{apart: [guard]}}}}\n\
          topology: {{type: hub-spoke, hub: hub, spokes: [free, spread, labelled, hungry]}}\n"
     )
 }
@@ -50,9 +50,7 @@ fn main() {
     let Ok(loaded) = load("large.yaml", &text, &|_| None) else { return step("a bad job") };
     step("read the job file");
     let hosts = Hosts::List(entries);
-    // Evenly: a guard finds room on every host.
-    let options = PlanOptions { map_by: MapBy::Node, ..PlanOptions::default() };
-    let made = plan(&loaded.spec, &hosts, &options);
+    let made = plan(&loaded.spec, &hosts, &PlanOptions::default());
     step("plan");
     let made = match made {
         Ok(made) => std::sync::Arc::new(made),

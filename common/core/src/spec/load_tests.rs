@@ -14,6 +14,8 @@ mod findings_shown;
 mod fuzz;
 #[path = "hostile_tests.rs"]
 mod hostile;
+#[path = "kept_tests.rs"]
+mod kept;
 #[path = "messages_tests.rs"]
 mod messages;
 #[path = "topo_tests.rs"]
