@@ -66,7 +66,7 @@ fn main() {
         bindings.set_port(instance.rank, 20_000);
     }
     let resolved = ResolvedPlan::new(made.clone(), bindings);
-    let peers = resolved.map_or(0, |r| r.peer_urls(made.agents[0].first).len());
+    let peers = resolved.map_or(0, |r| r.peer_urls(made.agents[1].first).len());
     step("resolve, and the hub's URLs");
     println!(
         "{} instances on {} hosts, {} edges, {stages} parts of stages, {peers} bytes of URLs",
