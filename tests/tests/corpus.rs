@@ -141,3 +141,30 @@ fn a_path_at_home_is_at_home() -> Result<()> {
     ensure!(output.stdout.contains(&folder.display().to_string()), "{}", output.describe());
     bed.finish()
 }
+
+/// What cannot be launched as written is checked, planned and drawn, and refused by the launch.
+#[test]
+fn targets_of_the_format_that_are_not_launched_yet_are_refused_clearly() -> Result<()> {
+    let bed = Bed::new("targets")?;
+    for (target, deployment) in [
+        ("container", "{target: container, image: agent-runtime:1, network: n}"),
+        ("kubernetes", "{target: kubernetes, namespace: agents, service_type: ClusterIP}"),
+    ] {
+        let text = format!(
+            "agents: [{{id: w, type: W, module: agents.w, config: {{port: 9001}}, deployment: {deployment}}}]"
+        );
+        let job = bed.job(target, &text)?;
+        for verb in ["validate", "plan", "graph"] {
+            let output = bed.a2arun([verb]).arg(&job).run()?;
+            output.expect_code(0)?;
+            let warning = format!("`deployment.target: {target}` of agent `w` is accepted");
+            ensure!(output.stderr.contains(&warning), "{}", output.describe());
+        }
+        let output = bed.a2arun([&job]).run()?;
+        output.expect_code(65)?;
+        let line = format!("error: agent `w`: `deployment.target: {target}` cannot be launched");
+        ensure!(output.stderr.contains(&line), "{}", output.describe());
+    }
+    ensure!(bed.list()?.is_empty(), "nothing was started");
+    bed.finish()
+}

@@ -1,7 +1,7 @@
 //! The tables in jobs/spec are made of what the readers of job files and hostfiles know.
 //!
 //! Between `<!-- made: WHAT -->` and `<!-- /made -->` a page has what [`made`] gives. With
-//! UPDATE_PAGES=1 the pages are written, else a difference fails.
+//! UPDATE_PAGES=1 (scripts/generate) the pages are written, else a difference fails.
 
 #![expect(clippy::unwrap_used, reason = "all of it is a test")]
 
@@ -198,10 +198,7 @@ fn the_pages_are_what_the_code_says() {
             differ.push(path.display().to_string());
         }
     }
-    assert!(
-        differ.is_empty(),
-        "{differ:?} are out of date: UPDATE_PAGES=1 cargo test -p a2arun-core --features spec --test spec_pages"
-    );
+    assert!(differ.is_empty(), "{differ:?} are out of date: scripts/generate writes them");
 }
 
 #[test]

@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 
 use a2arun_core::mask::Mask;
 use a2arun_core::plan::{LaunchFacts, is_secret_variable, job_values};
-use a2arun_core::spec::{JobSpec, SecretSource, load_bytes};
+use a2arun_core::spec::{JobSpec, SecretSource};
 
 use crate::cli::RunArgs;
-use crate::cmd::{Context, facts};
+use crate::cmd::{Context, facts, load};
 use crate::registry::{RunJson, SecretRef};
 
 /// Where the secrets of a launch come from.
@@ -24,7 +24,12 @@ pub(super) fn references(
     let mut all = BTreeSet::new();
     for source in spec.secret_sources() {
         all.insert(match source {
-            SecretSource::Env(name) => SecretRef::Env { name: name.clone() },
+            SecretSource::Env(name) if environment.contains_key(name) => {
+                SecretRef::Env { name: name.clone() }
+            }
+            SecretSource::Env(name) => {
+                SecretRef::Variable { path: base.join(".env"), name: name.clone() }
+            }
             SecretSource::File(path) => SecretRef::File { path: facts::place(path, base) },
             SecretSource::Cmd(argv) => {
                 let program = argv.first().map(String::as_str).unwrap_or_default();
@@ -77,6 +82,7 @@ pub(super) fn warning(gone: &[String]) -> Option<String> {
 fn shown(source: &SecretRef) -> String {
     match source {
         SecretRef::Env { name } => format!("${name}"),
+        SecretRef::Variable { path, name } => format!("${name} of {}", path.display()),
         SecretRef::File { path } | SecretRef::EnvFile { path } | SecretRef::JobFile { path } => {
             path.display().to_string()
         }
@@ -87,6 +93,11 @@ fn shown(source: &SecretRef) -> String {
 fn read(source: &SecretRef, context: &Context) -> Option<Vec<String>> {
     match source {
         SecretRef::Env { name } => context.text(name).map(|value| vec![value]),
+        SecretRef::Variable { path, name } => {
+            let file = facts::env_file(path).ok()?;
+            let found = file.variables.into_iter().find(|(known, _)| known == name)?;
+            Some(vec![found.1])
+        }
         SecretRef::File { path } => {
             let path = facts::at_home(path, context);
             std::fs::read_to_string(path).ok().map(|text| vec![text])
@@ -96,8 +107,7 @@ fn read(source: &SecretRef, context: &Context) -> Option<Vec<String>> {
             Some(file.variables.into_iter().map(|(_, value)| value).collect())
         }
         SecretRef::JobFile { path } => {
-            let bytes = std::fs::read(path).ok()?;
-            let loaded = load_bytes("job.yaml", &bytes, &|name| context.text(name)).ok()?;
+            let loaded = load::read_job(path, context).ok()?.loaded.ok()?;
             Some(job_values(&loaded.spec).into_iter().map(str::to_owned).collect())
         }
         SecretRef::Gone { .. } => None,

@@ -78,6 +78,8 @@ pub(crate) struct RunJson {
 pub(crate) enum SecretRef {
     /// A variable of the shell.
     Env { name: String },
+    /// A variable of a file of variables.
+    Variable { path: PathBuf, name: String },
     /// A file that is the secret.
     File { path: PathBuf },
     /// A file of variables.

@@ -318,6 +318,30 @@ error[missing]: the list names no host
 "#);
 }
 
+#[cfg(feature = "spec")]
+#[test]
+fn relative_hosts_that_are_not_there_are_named() {
+    let base = parse("n1\nn2\n").unwrap();
+    let of = |text: &str| match parse_within(text, Some(&base)) {
+        Ok(hosts) => hosts.iter().map(|h| h.name.to_string()).collect::<Vec<_>>().join(" "),
+        Err(all) => format!("{}: {}", all[0].code, all[0].message),
+    };
+    let all: Vec<String> =
+        ["+n1", "+e", "+e:1", "^n1", "+n7", "+nx", "+e:3", "+e:x", "+z", "n1 zz=1"].map(of).into();
+    insta::assert_snapshot!(all.join("\n"), @r#"
+n2
+n1 n2
+n1
+n2
+unknown-name: `+n7`: the allocation has 2 hosts, counted from 0
+value: `+nx` is no number of a host
+unknown-name: `+e:3` wants 3 hosts; the allocation has 2
+syntax: `+e:x` is no relative host: `+n1`, `+e`, `+e:2`
+syntax: `+z` is no relative host: `+n1`, `+e`, `+e:2`
+unknown-key: unknown key `zz`
+"#);
+}
+
 proptest::proptest! {
     #[test]
     fn no_text_panics(text in "[a-c\\[\\]:=,# \n^+0-9ü.-]{0,60}") {
@@ -338,5 +362,43 @@ proptest::proptest! {
         let got: std::collections::BTreeMap<&str, u32> =
             read.iter().map(|h| (h.name.as_str(), h.slots.unwrap_or(0))).collect();
         proptest::prop_assert_eq!(got, want);
+    }
+
+    /// Lines of a hostfile's words, damaged: findings lie inside, what is read keeps its names.
+    #[test]
+    fn any_hostfile_is_hosts_or_findings_with_places(
+        words in proptest::collection::vec(
+            proptest::sample::select(vec![
+                "n1", "n[1-3]", "n[01-2,7]-ib", "a.b.c", "::1", "[::1]:2", "^n1", "+n1", "+e:2", ":4",
+                " ", "\n", "\t", "#", "slots=", "slots=4", "max_slots=2", " = ", "addr=x", "gpus=1",
+                "ports=1-2", "labels=a,b", "user=-x", "4", "1024", "UNDEFINED", "q@h", ",", "=", "ü",
+                "\u{feff}", "[", "]", "n[1-9999999]",
+            ]),
+            0..30,
+        ),
+    ) {
+        let text = words.concat();
+        let base = parse("b1\nb2 slots=2\n").unwrap();
+        for read in [parse(&text), parse_within(&text, Some(&base)), parse_hosts(&text)] {
+            let body = text.strip_prefix('\u{feff}').unwrap_or(&text);
+            match read {
+                Ok(hosts) => {
+                    proptest::prop_assert!(!hosts.is_empty());
+                    for host in hosts {
+                        proptest::prop_assert!(host.slots.is_none_or(|s| (1..=SLOTS_MAX).contains(&s)));
+                    }
+                }
+                Err(all) => {
+                    proptest::prop_assert!(all.iter().any(Finding::is_error));
+                    for finding in all {
+                        for span in finding.span.iter().chain(finding.other.iter().map(|(s, _)| s)) {
+                            let range = span.start as usize..span.end as usize;
+                            let inside = body.get(range.clone()).is_some() || text.get(range).is_some();
+                            proptest::prop_assert!(inside, "{finding:?}");
+                        }
+                    }
+                }
+            }
+        }
     }
 }

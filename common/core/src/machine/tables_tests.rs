@@ -31,6 +31,11 @@ fn grid(columns: &[&str], rows: &[&str], cell: impl Fn(usize, usize) -> String) 
     text
 }
 
+/// A state that stays as it is.
+fn stays<E>(effects: &[E]) -> String {
+    if effects.is_empty() { "·" } else { "acts" }.to_owned()
+}
+
 #[track_caller]
 fn documented(table: &str) {
     let page = include_str!("../../../../docs/design/machines.md");
@@ -67,6 +72,7 @@ fn the_job() {
         ("SessionFailed", failed(LauncherCode::HostUnreachable)),
         ("StageReady, first", Event::StageReady { stage: StageIx(0) }),
         ("StageReady, last", Event::StageReady { stage: StageIx(1) }),
+        ("EdgesProven", Event::EdgesProven),
         ("StageFailed", Event::StageFailed { host: HostIx(0), code: LauncherCode::Capacity }),
         ("one is unwell", changed(AgentChange::Degraded)),
         ("all are well", changed(AgentChange::Recovered)),
@@ -98,7 +104,7 @@ fn the_job() {
     let table = grid(&columns, &rows, |row, column| {
         let state = State { phase: states[column].1, rules, tasks_left: 1, ..NEW };
         match job::advance(&state, events[row].1, NOW) {
-            Ok((next, _)) if next == state => "·".to_owned(),
+            Ok((next, effects)) if next == state => stays(&effects),
             Ok((next, _)) => name(&next),
             Err(_) => "-".to_owned(),
         }
@@ -129,7 +135,7 @@ fn the_mirror_of_an_instance() {
     let table = grid(&columns, &rows, |row, column| {
         let state = states[column].1;
         match mirror::advance(&state, events[row].1, NOW) {
-            Ok((next, _)) if next == state => "·".to_owned(),
+            Ok((next, effects)) if next == state => stays(&effects),
             Ok((State::Pending, _)) => "Pending".to_owned(),
             Ok((State::Assigned, _)) => "Assigned".to_owned(),
             Ok((State::At(_), _)) => "At".to_owned(),
@@ -178,7 +184,7 @@ fn the_session() {
     let table = grid(&columns, &rows, |row, column| {
         let state = &states[column].1;
         match session::advance(state, events[row].1.clone(), NOW) {
-            Ok((next, _)) if next == *state => "·".to_owned(),
+            Ok((next, effects)) if next == *state => stays(&effects),
             Ok((next, _)) => name(&next),
             Err(_) => "-".to_owned(),
         }
@@ -215,10 +221,10 @@ fn the_lease() {
         let state = states[column].1;
         let (next, effects) = lease::advance(&OrphanPolicy::foreground(), &state, event, at(now));
         let name = match next {
-            _ if next == state => "·",
-            State::Idle => "Idle",
-            State::Leased { .. } => "Leased",
-            State::Orphaned { .. } => "Orphaned",
+            _ if next == state => stays(&effects),
+            State::Idle => "Idle".to_owned(),
+            State::Leased { .. } => "Leased".to_owned(),
+            State::Orphaned { .. } => "Orphaned".to_owned(),
         };
         let stops = if effects.contains(&Effect::StopRun) { ", stops" } else { "" };
         format!("{name}{stops}")

@@ -85,7 +85,7 @@ fn seat(
         }
     }
     let mut missing = 0;
-    for ix in Rules::order(spec).into_iter().filter(|ix| pinned[ix.get()].is_none()) {
+    for ix in rules.order(spec).into_iter().filter(|ix| pinned[ix.get()].is_none()) {
         let count = counts[ix.get()];
         let seats = if rules.binds(ix) {
             rules.seat(spec, ix, count, pool)?

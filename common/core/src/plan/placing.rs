@@ -65,11 +65,14 @@ impl Rules {
         self.bound[ix.get()]
     }
 
-    /// Who is seated when: file order, but behind those it wants to be with.
-    pub(super) fn order(spec: &JobSpec) -> Vec<AgentIx> {
+    /// Who is seated when: those that may not go anywhere before those that may, else they would
+    /// find their places taken; in file order, but behind those it wants to be with.
+    pub(super) fn order(&self, spec: &JobSpec) -> Vec<AgentIx> {
         let mut order = Vec::with_capacity(spec.agents.len());
         let mut seen = vec![false; spec.agents.len()];
-        for ix in spec.indices() {
+        let bound = spec.indices().filter(|ix| self.binds(*ix));
+        let free = spec.indices().filter(|ix| !self.binds(*ix));
+        for ix in bound.chain(free) {
             // Depth first without recursion; who is on the way already is not waited for.
             let mut walk = vec![(ix, 0)];
             while let Some((at, next)) = walk.pop() {

@@ -258,3 +258,13 @@ fn who_is_pinned_later_is_kept_away_from_all_the_same() {
     spec.agents[0].placement = Placement { apart: vec![AgentIx(1)], ..Default::default() };
     assert_eq!(check(&spec, "x\ny\n", &PlanOptions::default()), "a[0]@y b[0]@x");
 }
+
+#[test]
+fn who_may_go_anywhere_leaves_room_for_who_may_not() {
+    let mut spec = job("w=4 guard=2");
+    spec.agents[1].placement = Placement { apart: vec![AgentIx(1)], ..Default::default() };
+    assert_eq!(
+        check(&spec, "a slots=3\nb slots=3\n", &PlanOptions::default()),
+        "w[0]@a w[1]@a w[2]@b w[3]@b guard[0]@a guard[1]@b"
+    );
+}

@@ -12,9 +12,13 @@ use crate::topology::{self, Wiring};
 /// Agents that are named when several stand in no set.
 const NAMED: usize = 8;
 
-pub(super) fn job(spec: &JobSpec, wiring: &Wiring, f: &mut Findings) {
+/// Who is left out of a topology that is good by itself.
+pub(super) fn sets(spec: &JobSpec, wiring: &Wiring, f: &mut Findings) {
     in_no_set(spec, f);
     below_nobody(spec, wiring, f);
+}
+
+pub(super) fn job(spec: &JobSpec, f: &mut Findings) {
     copies(spec, f);
     externals(spec, f);
     ports(spec, f);

@@ -190,7 +190,10 @@ fn job(file_name: &str, root: &Node, f: &mut Findings) -> Option<JobSpec> {
     let roster = Roster::new(&drafts);
     let depends_on: Vec<_> = drafts.iter().map(|d| agent::depends_on(d, &roster, f)).collect();
     let places: Vec<_> = drafts.iter().map(|d| agent::neighbours(d, &roster, f)).collect();
+    let errors = |f: &Findings| f.all.iter().filter(|finding| finding.is_error()).count();
+    let before = errors(f);
     let topology = topo::topology(&mut table, &roster, f);
+    let topology_is_good = errors(f) == before;
     let deployment = deployment(&mut table, f);
     let mut execution = execution(&mut table, &roster, f);
     if let Topology::Single(agent) = topology {
@@ -244,7 +247,10 @@ fn job(file_name: &str, root: &Node, f: &mut Findings) -> Option<JobSpec> {
                 .help("take one `depends_on` of the circle away"),
         );
     }
-    checks::job(&spec, &wiring, f);
+    if topology_is_good {
+        checks::sets(&spec, &wiring, f);
+    }
+    checks::job(&spec, f);
     Some(spec)
 }
 

@@ -55,6 +55,8 @@ pub(super) struct Table<'a> {
     pub(super) span: Span,
     entries: &'a [(Key, Node)],
     asked: Vec<&'static str>,
+    /// Those of them that are only kept: nobody needs to be told of them.
+    kept: Vec<&'static str>,
 }
 
 impl<'a> Table<'a> {
@@ -78,7 +80,14 @@ impl<'a> Table<'a> {
             }
         }
         let section = path.chars().filter(|c| !c.is_ascii_digit()).collect();
-        Some(Self { path: path.to_owned(), section, span: node.span, entries, asked: Vec::new() })
+        Some(Self {
+            path: path.to_owned(),
+            section,
+            span: node.span,
+            entries,
+            asked: Vec::new(),
+            kept: Vec::new(),
+        })
     }
 
     /// `path.key`.
@@ -102,6 +111,7 @@ impl<'a> Table<'a> {
 
     /// A key that is accepted without effect.
     pub(super) fn reserved(&mut self, keys: &[&'static str], findings: &mut Findings) {
+        self.kept.extend_from_slice(keys);
         for key in keys {
             if let Some((found, _)) = self.get_with_key(key) {
                 findings.not_acted_on(found.span, &self.at(key));
@@ -129,6 +139,7 @@ impl<'a> Table<'a> {
                 Some(near) => finding.help(format!("did you mean `{near}`?")),
                 None => {
                     let mut known = self.asked.clone();
+                    known.retain(|key| !self.kept.contains(key));
                     known.sort_unstable();
                     known.dedup();
                     finding.help(format!("known keys: {}", known.join(", ")))
