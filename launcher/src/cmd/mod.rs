@@ -60,3 +60,6 @@ pub async fn execute(cli: Cli, context: &Context) -> anyhow::Result<u8> {
         Some(Verb::Trust(args)) => trust::trust(&args.verb, context),
     }
 }
+
+#[cfg(test)]
+mod map_tests;

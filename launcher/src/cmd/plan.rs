@@ -11,7 +11,12 @@ use crate::cmd::survey::{Survey, survey};
 use crate::output::{Table, print_json, print_line};
 
 pub(super) fn plan(args: &PlanArgs, context: &Context) -> anyhow::Result<u8> {
-    let request = Request {
+    show(&request(args), context)
+}
+
+/// What `plan`'s options say of a job.
+pub(super) fn request(args: &PlanArgs) -> Request<'_> {
+    Request {
         job: args.job.as_deref(),
         program: &args.program,
         shape: &args.shape,
@@ -21,14 +26,12 @@ pub(super) fn plan(args: &PlanArgs, context: &Context) -> anyhow::Result<u8> {
         stdin: None,
         strict: args.strict,
         output: args.output,
-    };
-    show(&request, context)
+    }
 }
 
 /// Prints the plan of a request.
 pub(super) fn show(request: &Request<'_>, context: &Context) -> anyhow::Result<u8> {
-    let mut planned = load::planned(request, context)?;
-    let survey = survey(&mut planned, request, context)?;
+    let (planned, survey) = make(request, context)?;
     planned.file.say_warnings();
     match request.output.output {
         OutputFormat::Json => print_json(&json(&planned))?,
@@ -37,6 +40,13 @@ pub(super) fn show(request: &Request<'_>, context: &Context) -> anyhow::Result<u
         OutputFormat::Human => print_line(&text(&planned, &survey))?,
     }
     Ok(LauncherCode::Ok.code())
+}
+
+/// Plans, and looks at what the plan refers to.
+pub(super) fn make(request: &Request<'_>, context: &Context) -> anyhow::Result<(Planned, Survey)> {
+    let mut planned = load::planned(request, context)?;
+    let survey = survey(&mut planned, request, context)?;
+    Ok((planned, survey))
 }
 
 /// What DESIGN §11 says.
