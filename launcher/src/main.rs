@@ -1,17 +1,11 @@
-//! The program `a2arun`: parse, build the runtime, run, drain.
+//! The program `a2arun`: parse, run, report.
 
 use std::process::ExitCode;
-use std::time::Duration;
 
 use a2arun::cli::parse;
 use a2arun::cmd::{Context, execute, report};
 use a2arun::{print, say};
 use a2arun_rt::logging::{FILTER_VARIABLE, Sink, init};
-
-/// Tasks that are left at the end have this long to close their connections.
-const DRAIN: Duration = Duration::from_millis(100);
-/// Reading, sorting and decrypting output is the most that is done at once.
-const THREADS_MAX: usize = 4;
 
 fn main() -> ExitCode {
     let search = std::env::var_os("PATH");
@@ -43,11 +37,5 @@ fn run(cli: a2arun::cli::Cli) -> anyhow::Result<u8> {
     {
         say(&complaint);
     }
-    let context = Context::read()?;
-    let threads = std::thread::available_parallelism().map_or(2, |n| n.get().min(THREADS_MAX));
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build()?;
-    let code = runtime.block_on(execute(cli, &context));
-    runtime.shutdown_timeout(DRAIN);
-    code
+    execute(cli, &Context::read()?)
 }

@@ -12,7 +12,7 @@ use a2arun_core::spec::SecretSource;
 use anyhow::Context as _;
 use serde::Serialize;
 
-use crate::cli::{EnvArgs, EnvOf, JobRef, OutputFormat};
+use crate::cli::{EnvArgs, JobRef, OutputFormat};
 use crate::cmd::load::{self, Planned, Request};
 use crate::cmd::survey::{self, Survey, survey};
 use crate::cmd::{Context, Failure, status};
@@ -48,16 +48,30 @@ struct VariableJson {
     from: Option<String>,
 }
 
-pub(super) async fn env(args: &EnvArgs, context: &Context) -> anyhow::Result<u8> {
-    let json = match &args.of {
-        EnvOf::File(path, agent) => of_file(path, agent.as_ref(), args, context)?,
-        EnvOf::Run(job) => of_run(job, context).await?,
-    };
+/// What an instance of a job file would get.
+pub(super) fn of_file(
+    path: &Path,
+    agent: Option<&JobRef>,
+    args: &EnvArgs,
+    context: &Context,
+) -> anyhow::Result<u8> {
+    print(&planned(path, agent, args, context)?, args)
+}
+
+/// What an instance of a run has, where it runs on this machine.
+///
+/// # Cancel safety
+/// Nothing is changed.
+pub(super) async fn of_run(job: &JobRef, args: &EnvArgs, context: &Context) -> anyhow::Result<u8> {
+    print(&running(job, context).await?, args)
+}
+
+fn print(json: &EnvJson, args: &EnvArgs) -> anyhow::Result<u8> {
     match args.output.output {
-        OutputFormat::Json => print_json(&json)?,
-        OutputFormat::Jsonl => print_line(&serde_json::to_string(&json)?)?,
+        OutputFormat::Json => print_json(json)?,
+        OutputFormat::Jsonl => print_line(&serde_json::to_string(json)?)?,
         OutputFormat::Quiet => {}
-        OutputFormat::Human => print_line(&text(&json, args.verbose))?,
+        OutputFormat::Human => print_line(&text(json, args.verbose))?,
     }
     Ok(LauncherCode::Ok.code())
 }
@@ -80,7 +94,7 @@ fn text(json: &EnvJson, verbose: bool) -> String {
     table.render()
 }
 
-fn of_file(
+fn planned(
     path: &Path,
     agent: Option<&JobRef>,
     args: &EnvArgs,
@@ -297,7 +311,7 @@ fn from(origin: &Origin, here: bool, planned: &Planned, rank: Rank) -> String {
 }
 
 /// The environment that a process was given, where it runs on this machine.
-async fn of_run(wanted: &JobRef, context: &Context) -> anyhow::Result<EnvJson> {
+async fn running(wanted: &JobRef, context: &Context) -> anyhow::Result<EnvJson> {
     let entry = status::entry(&wanted.job, context)?;
     let run = &entry.run;
     let refuse = |message: String| Failure::new(LauncherCode::Usage, message);

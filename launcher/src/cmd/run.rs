@@ -14,8 +14,8 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use crate::cli::{OutputFormat, RunArgs};
-use crate::cmd::prepare::{Prepared, prepare, request};
-use crate::cmd::{Context, Failure, plan};
+use crate::cmd::prepare::{Prepared, prepare};
+use crate::cmd::{Context, Failure};
 use crate::head::{self, Drained, Io, Job, Outcome, Signals, listen};
 use crate::output::{
     Activity, FileWriter, Files, Kept, LogFormat, Printer, Sinks, Talk, Volume, Written,
@@ -32,9 +32,6 @@ const ASKS_DEPTH: usize = 16;
 const ABANDONED_LIMIT: Duration = Duration::from_millis(100);
 
 pub(super) async fn run(args: RunArgs, context: &Context) -> anyhow::Result<u8> {
-    if args.dry_run {
-        return plan::show(&request(&args), context);
-    }
     // From here on a Ctrl-C is an orderly end, whatever is being done.
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mut signals = listen(&status).context("cannot listen for signals")?;
