@@ -165,6 +165,7 @@ mod tests {
       "boom"
     ]
   },
+  "answer": null,
   "started": "1970-01-01T00:00:00Z",
   "ready": null,
   "ended": "1970-01-01T00:00:00Z",

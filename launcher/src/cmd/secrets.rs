@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 
 use a2arun_core::mask::Mask;
 use a2arun_core::plan::{LaunchFacts, is_secret_variable, job_values};
-use a2arun_core::spec::{JobSpec, SecretSource};
+use a2arun_core::spec::{JobSpec, SecretSource, load_bytes};
 
 use crate::cli::RunArgs;
-use crate::cmd::{Context, facts, load};
+use crate::cmd::dotenv::DotEnv;
+use crate::cmd::{Context, facts};
 use crate::registry::{RunJson, SecretRef};
 
 /// Where the secrets of a launch come from.
@@ -94,7 +95,7 @@ fn read(source: &SecretRef, context: &Context) -> Option<Vec<String>> {
     match source {
         SecretRef::Env { name } => context.text(name).map(|value| vec![value]),
         SecretRef::Variable { path, name } => {
-            let file = facts::env_file(path).ok()?;
+            let file = facts::env_file(path, "file").ok()?.ok()?;
             let found = file.variables.into_iter().find(|(known, _)| known == name)?;
             Some(vec![found.1])
         }
@@ -107,7 +108,10 @@ fn read(source: &SecretRef, context: &Context) -> Option<Vec<String>> {
             Some(file.variables.into_iter().map(|(_, value)| value).collect())
         }
         SecretRef::JobFile { path } => {
-            let loaded = load::read_job(path, context).ok()?.loaded.ok()?;
+            let bytes = std::fs::read(path).ok()?;
+            let dotenv = DotEnv::beside(path);
+            let vars = |name: &str| context.text(name).or_else(|| dotenv.get(name));
+            let loaded = load_bytes("job.yaml", &bytes, &vars).ok()?;
             Some(job_values(&loaded.spec).into_iter().map(str::to_owned).collect())
         }
         SecretRef::Gone { .. } => None,

@@ -469,6 +469,7 @@ New
   Recovered illegal
   Ended(0) illegal
   Ended(3) illegal
+  AskFailed illegal
   StopRequested -> Inactive(canceled, 130) [Finish]
   WallTime -> Inactive(timed-out, 124) [Finish]
   AllAgentsTerminal illegal
@@ -486,6 +487,7 @@ Allocated
   Recovered illegal
   Ended(0) illegal
   Ended(3) illegal
+  AskFailed illegal
   StopRequested -> Inactive(canceled, 130) [Finish]
   WallTime -> Inactive(timed-out, 124) [Finish]
   AllAgentsTerminal illegal
@@ -503,6 +505,7 @@ Mapped
   Recovered illegal
   Ended(0) illegal
   Ended(3) illegal
+  AskFailed illegal
   StopRequested -> Inactive(canceled, 130) [Finish]
   WallTime -> Inactive(timed-out, 124) [Finish]
   AllAgentsTerminal illegal
@@ -517,6 +520,7 @@ Connecting
   Degraded -> Connecting []
   Ended(0) -> Cleanup [StopAll { asked_by: Job }]
   Ended(3) -> Cleanup [StopAll { asked_by: Job }]
+  AskFailed illegal
   StopRequested -> Cleanup [StopAll { asked_by: User }]
   WallTime -> Cleanup [StopAll { asked_by: WallTime }]
 Launching(0)
@@ -530,6 +534,7 @@ Launching(0)
   Degraded -> Launching(0) []
   Ended(0) -> Cleanup [StopAll { asked_by: Job }]
   Ended(3) -> Cleanup [StopAll { asked_by: Job }]
+  AskFailed illegal
   StopRequested -> Cleanup [StopAll { asked_by: User }]
   WallTime -> Cleanup [StopAll { asked_by: WallTime }]
 Launching(1)
@@ -544,6 +549,7 @@ Launching(1)
   Degraded -> Launching(1) []
   Ended(0) -> Cleanup [StopAll { asked_by: Job }]
   Ended(3) -> Cleanup [StopAll { asked_by: Job }]
+  AskFailed illegal
   StopRequested -> Cleanup [StopAll { asked_by: User }]
   WallTime -> Cleanup [StopAll { asked_by: WallTime }]
 Running
@@ -554,6 +560,7 @@ Running
   Degraded -> Degraded []
   Ended(0) -> Cleanup [StopAll { asked_by: Job }]
   Ended(3) -> Cleanup [StopAll { asked_by: Job }]
+  AskFailed -> Cleanup [StopAll { asked_by: Job }]
   StopRequested -> Cleanup [StopAll { asked_by: User }]
   WallTime -> Cleanup [StopAll { asked_by: WallTime }]
   AllAgentsTerminal -> Inactive(completed, 0) [Finish]
@@ -566,6 +573,7 @@ Degraded
   Recovered -> Running []
   Ended(0) -> Cleanup [StopAll { asked_by: Job }]
   Ended(3) -> Cleanup [StopAll { asked_by: Job }]
+  AskFailed -> Cleanup [StopAll { asked_by: Job }]
   StopRequested -> Cleanup [StopAll { asked_by: User }]
   WallTime -> Cleanup [StopAll { asked_by: WallTime }]
   AllAgentsTerminal -> Inactive(completed, 0) [Finish]
