@@ -78,7 +78,7 @@ fn the_job() {
         ("all are well", changed(AgentChange::Recovered)),
         ("last task is done", ended(ExitReason::Completed, 0)),
         ("a task failed", ended(ExitReason::Failed, 3)),
-        ("AskFailed", Event::AskFailed { host: HostIx(0), code: LauncherCode::Internal }),
+        ("AskFailed", Event::AskFailed { host: HostIx(0), code: LauncherCode::AgentFailed }),
         ("StopRequested", Event::StopRequested(StopBy::Interrupt)),
         ("WallTime", Event::WallTime),
         ("AllAgentsTerminal", Event::AllAgentsTerminal { survivors: 0 }),
