@@ -2,7 +2,7 @@
 //! ready is looked at again, and people are told why.
 
 use std::fs;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use a2arun_e2e::bed::{Bed, repository};
 use a2arun_e2e::run::Head;
@@ -76,6 +76,42 @@ topology: {type: custom, connections: [{from: file, to: w}, {from: hup, to: w}, 
     }
     head.signal(Signal::SIGINT);
     head.wait(END)?;
+    bed.nothing_runs()?;
+    bed.finish()
+}
+
+#[test]
+fn without_another_port_the_first_end_is_told_at_once() -> Result<()> {
+    let bed = Bed::new("inuse2")?;
+    let (started, taken) = (bed.folder().join("started"), bed.folder().join("taken"));
+    let job = bed.job(
+        "inuse2",
+        &format!(
+            "\
+agents:
+  - id: w
+    command:
+      - sh
+      - -c
+      - 'echo $PORT > {started}.new; mv {started}.new {started}; while [ ! -e {taken} ]; do sleep 0.02; done; echo EADDRINUSE >&2; exit 9'
+    config: {{port: auto}}
+",
+            started = started.display(),
+            taken = taken.display()
+        ),
+    )?;
+    let head = bed.a2arun(["--ports", "28131-28131"]).arg(&job).spawn()?;
+    wait_for("the agent runs", READY, || match fs::read_to_string(&started) {
+        Ok(port) => Poll::Ready(port),
+        Err(error) => Poll::NotYet(error.to_string()),
+    })?;
+    let _holder = std::net::TcpListener::bind("127.0.0.1:28131")?;
+    fs::write(&taken, "")?;
+    let before = Instant::now();
+    let ended = head.wait(END)?;
+    ended.expect_code(9)?.expect_stderr(&["trying another port", "no other port is free"])?;
+    ensure!(before.elapsed() < Duration::from_secs(5), "{:?}", before.elapsed());
+    ensure!(!ended.stderr.contains("not complete"), "{}", ended.describe());
     bed.nothing_runs()?;
     bed.finish()
 }
