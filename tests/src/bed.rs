@@ -152,6 +152,11 @@ impl Bed {
         has
     }
 
+    /// The folder with the built binaries.
+    pub fn binaries(&self) -> &Path {
+        &self.bin
+    }
+
     /// The test agent's path.
     pub fn agent(&self) -> String {
         self.binary("testagent")
@@ -359,7 +364,15 @@ impl Bed {
         if let Err(left) = leftovers::end_daemons(&self.folder) {
             wrong.push(left);
         }
-        let Some(hosts) = &self.hosts else { return wrong };
+        let Some(hosts) = &self.hosts else {
+            // A page of the guide makes hosts itself, and may have failed before it took them down.
+            let made = self.folder.join("h");
+            if made.join("testbed.env").exists() {
+                wrong.push("a testbed is left".to_owned());
+                let _ = self.testbed_in(&made, "down", &[]);
+            }
+            return wrong;
+        };
         if let Err(error) = self.testbed_in(&hosts.folder, "down", &[]) {
             wrong.push(error.to_string());
         }
