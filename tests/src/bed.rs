@@ -14,7 +14,7 @@ use crate::leftovers;
 use crate::run::{Output, Run};
 
 /// How scripts/testbed is to make hosts: `ns` or `loopback`; unset, whatever is possible.
-const ADDRESSES: &str = "A2ARUN_TESTBED_ADDRESSES";
+pub(crate) const ADDRESSES: &str = "A2ARUN_TESTBED_ADDRESSES";
 
 /// One test's surroundings. [`Bed::finish`] ends it and looks at what is left.
 #[derive(Debug)]

@@ -26,7 +26,7 @@ use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use regex_lite::Regex;
 
-use crate::bed::{Bed, repository};
+use crate::bed::{ADDRESSES, Bed, repository};
 use crate::run::{Head, Run};
 use crate::{Poll, wait_for};
 
@@ -34,6 +34,8 @@ use crate::{Poll, wait_for};
 const LIMIT: Duration = Duration::from_secs(60);
 /// How long a command may take that was interrupted.
 const END: Duration = Duration::from_secs(20);
+/// What a job ends with that was stopped from another shell.
+const STOPPED: i32 = 143;
 
 /// One thing to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -176,15 +178,18 @@ impl<'a> Reader<'a> {
                 self.eyes.known = self.eyes.compare(shown, &output.stdout)?;
                 Ok(())
             }
-            Step::Interrupt { shown } => {
+            Step::Interrupt { shown } => loop {
                 let (command, head) = self.staying.pop().context("nothing goes on")?;
                 let _ = killpg(Pid::from_raw(head.pid()), Signal::SIGINT);
                 let output = head.wait(END)?;
+                if output.code == STOPPED {
+                    continue;
+                }
                 ensure!(matches!(output.code, 0 | 130), "{command}: {}", output.describe());
                 self.eyes.known = self.eyes.compare(shown, &output.stdout)?;
                 self.code = output.code;
-                Ok(())
-            }
+                return Ok(());
+            },
         }
     }
 
@@ -203,6 +208,9 @@ impl<'a> Reader<'a> {
             .env("A2ARUN_BIN_DIR", self.bed.binaries())
             .env("A2ARUN_TESTBED_DIR", self.bed.folder().join("h"))
             .env("PYTHONDONTWRITEBYTECODE", "1");
+        if let Some(addresses) = std::env::var_os(ADDRESSES) {
+            run = run.env(ADDRESSES, addresses);
+        }
         // A Ctrl-C goes to the whole group, as at a terminal.
         run.command.process_group(0);
         run
@@ -230,6 +238,8 @@ impl Eyes {
             // The column of pids in `status`.
             (r"([✓✗-]) \d+ (-|\d+|signal \d+) ".to_owned(), "$1 1000 $2 "),
             (r"\bpid \d+".to_owned(), "pid 1000"),
+            // How often peers changed before anybody looked.
+            (r#""generation": \d+"#.to_owned(), r#""generation": 1"#),
         ];
         let same = same.into_iter().map(|(re, text)| Ok((Regex::new(&re)?, text)));
         let vague = [

@@ -8,7 +8,7 @@ use a2arun_e2e::pages;
 use anyhow::{Result, ensure};
 
 /// Those that a test below runs.
-const PAGES: [&str; 2] = ["first-job.md", "talking-to-agents.md"];
+const PAGES: [&str; 3] = ["first-job.md", "wiring.md", "talking-to-agents.md"];
 
 /// A page whose commands are too few is not looked at.
 fn page(bed: Bed, name: &str, at_least: usize) -> Result<()> {
@@ -48,4 +48,9 @@ fn first_job() -> Result<()> {
 #[test]
 fn talking_to_agents() -> Result<()> {
     page(Bed::new("g-talk")?, "talking-to-agents.md", 12)
+}
+
+#[test]
+fn wiring() -> Result<()> {
+    page(Bed::new("g-wiring")?, "wiring.md", 15)
 }
