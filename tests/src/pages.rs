@@ -237,7 +237,7 @@ impl Eyes {
             (r"\b(10|127)\.77\.\d+\.".to_owned(), "10.77.0."),
             // The column of pids in `status`.
             (r"([✓✗-]) \d+ (-|\d+|signal \d+) ".to_owned(), "$1 1000 $2 "),
-            (r"\bpid \d+".to_owned(), "pid 1000"),
+            (r"\bpid([ =])\d+".to_owned(), "pid${1}1000"),
             // How often peers changed before anybody looked.
             (r#""generation": \d+"#.to_owned(), r#""generation": 1"#),
         ];

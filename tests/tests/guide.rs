@@ -8,7 +8,7 @@ use a2arun_e2e::pages;
 use anyhow::{Result, ensure};
 
 /// Those that a test below runs.
-const PAGES: [&str; 3] = ["first-job.md", "wiring.md", "talking-to-agents.md"];
+const PAGES: [&str; 4] = ["first-job.md", "wiring.md", "many-hosts.md", "talking-to-agents.md"];
 
 /// A page whose commands are too few is not looked at.
 fn page(bed: Bed, name: &str, at_least: usize) -> Result<()> {
@@ -53,4 +53,9 @@ fn talking_to_agents() -> Result<()> {
 #[test]
 fn wiring() -> Result<()> {
     page(Bed::new("g-wiring")?, "wiring.md", 15)
+}
+
+#[test]
+fn many_hosts() -> Result<()> {
+    page(Bed::new("g-hosts")?, "many-hosts.md", 15)
 }
