@@ -8,7 +8,8 @@ use a2arun_e2e::pages;
 use anyhow::{Result, ensure};
 
 /// Those that a test below runs.
-const PAGES: [&str; 4] = ["first-job.md", "wiring.md", "many-hosts.md", "talking-to-agents.md"];
+const PAGES: [&str; 5] =
+    ["first-job.md", "wiring.md", "many-hosts.md", "batch.md", "talking-to-agents.md"];
 
 /// A page whose commands are too few is not looked at.
 fn page(bed: Bed, name: &str, at_least: usize) -> Result<()> {
@@ -58,4 +59,9 @@ fn wiring() -> Result<()> {
 #[test]
 fn many_hosts() -> Result<()> {
     page(Bed::new("g-hosts")?, "many-hosts.md", 15)
+}
+
+#[test]
+fn batch() -> Result<()> {
+    page(Bed::new("g-batch")?, "batch.md", 12)
 }
