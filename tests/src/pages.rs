@@ -207,7 +207,9 @@ impl<'a> Reader<'a> {
             .arg(self.eyes.translated(command))
             .env("A2ARUN_BIN_DIR", self.bed.binaries())
             .env("A2ARUN_TESTBED_DIR", self.bed.folder().join("h"))
-            .env("PYTHONDONTWRITEBYTECODE", "1");
+            .env("PYTHONDONTWRITEBYTECODE", "1")
+            // As at a terminal: Python keeps back what it writes to a file.
+            .env("PYTHONUNBUFFERED", "1");
         if let Some(addresses) = std::env::var_os(ADDRESSES) {
             run = run.env(ADDRESSES, addresses);
         }
@@ -238,6 +240,8 @@ impl Eyes {
             // The column of pids in `status`.
             (r"([✓✗-]) \d+ (-|\d+|signal \d+) ".to_owned(), "$1 1000 $2 "),
             (r"\bpid([ =])\d+".to_owned(), "pid${1}1000"),
+            // A program is shown by the path that its shell found.
+            (r"\(/\S*/python3 ".to_owned(), "(python3 "),
             // How often peers changed before anybody looked.
             (r#""generation": \d+"#.to_owned(), r#""generation": 1"#),
         ];

@@ -5,11 +5,17 @@ use std::fs;
 
 use a2arun_e2e::bed::{Bed, repository, skipped};
 use a2arun_e2e::pages;
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 
 /// Those that a test below runs.
-const PAGES: [&str; 5] =
-    ["first-job.md", "wiring.md", "many-hosts.md", "batch.md", "talking-to-agents.md"];
+const PAGES: [&str; 6] = [
+    "first-job.md",
+    "wiring.md",
+    "many-hosts.md",
+    "batch.md",
+    "talking-to-agents.md",
+    "when-it-does-not-work.md",
+];
 
 /// A page whose commands are too few is not looked at.
 fn page(bed: Bed, name: &str, at_least: usize) -> Result<()> {
@@ -64,4 +70,54 @@ fn many_hosts() -> Result<()> {
 #[test]
 fn batch() -> Result<()> {
     page(Bed::new("g-batch")?, "batch.md", 12)
+}
+
+#[test]
+fn when_it_does_not_work() -> Result<()> {
+    page(Bed::new("g-sick")?, "when-it-does-not-work.md", 12)
+}
+
+/// Relative links of every page, and their anchors.
+#[test]
+fn links_lead_somewhere() -> Result<()> {
+    let mut pages = Vec::new();
+    for folder in ["", "docs", "docs/guide", "docs/design", "jobs/spec", "jobs/examples"] {
+        for entry in fs::read_dir(repository().join(folder))? {
+            let path = entry?.path();
+            if path.extension().is_some_and(|e| e == "md") {
+                pages.push(path);
+            }
+        }
+    }
+    ensure!(pages.len() > 25, "{pages:?}");
+    let mut wrong = Vec::new();
+    for page in &pages {
+        let text = fs::read_to_string(page)?;
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split_once(')')) {
+            let (file, anchor) = link.0.split_once('#').unwrap_or((link.0, ""));
+            if file.contains("://") {
+                continue;
+            }
+            let folder = page.parent().context("a page is in a folder")?;
+            let target = if file.is_empty() { page.clone() } else { folder.join(file) };
+            let leads = target.exists()
+                && (anchor.is_empty() || anchors(&fs::read_to_string(&target)?).contains(anchor));
+            if !leads {
+                wrong.push(format!("{}: {}", page.display(), link.0));
+            }
+        }
+    }
+    ensure!(wrong.is_empty(), "lead nowhere:\n{}", wrong.join("\n"));
+    Ok(())
+}
+
+/// What headings are called in links.
+fn anchors(page: &str) -> BTreeSet<String> {
+    let headings = page.lines().filter(|line| line.starts_with('#'));
+    let slug = |heading: &str| -> String {
+        let words = heading.trim_start_matches('#').trim().to_lowercase();
+        let kept = words.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
+        kept.map(|c| if c == ' ' { '-' } else { c }).collect()
+    };
+    headings.map(slug).collect()
 }
