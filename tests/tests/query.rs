@@ -125,6 +125,8 @@ fn agents_that_answer_as_no_sdk_does() -> Result<()> {
         ("stream", "hi", &["--no-stream"], 0, "hi (SendMessage, 1.0, None)\n", &[]),
         ("stream", "bytes", &[], 0, "größe ✓\n", &["lookïng"]),
         ("stream", "cut", &[], 0, "done at last\n", &[]),
+        // It streams how its task stands, and not what came of it.
+        ("stream", "mute", &[], 0, "left in the task\n", &[]),
         ("good", "escape", &[], 0, "\u{1b}[2Jhi\u{7}\n", &[]),
         ("good", "error", &[], 1, "", &["Invalid parameters: message: not today (-32602)"]),
         ("good", "junk", &[], 1, "", &["cannot be understood"]),

@@ -228,6 +228,7 @@ fn events_are_followed_to_the_end() -> Result<()> {
     let why = bed.a2arun(["why", "events/w"]).run()?;
     ensure!(why.stdout.contains("failed: exited with 3"), "{}", why.describe());
     ensure!(why.stdout.contains("dying with 3"), "its last words: {}", why.describe());
+    ensure!(!why.stdout.contains("listening on"), "on stderr alone: {}", why.describe());
     bed.nothing_runs()?;
     bed.finish()
 }

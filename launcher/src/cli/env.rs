@@ -30,6 +30,13 @@ pub struct EnvArgs {
     pub output: OutputArgs,
 }
 
+impl EnvArgs {
+    /// Whether anything is said that only a plan can take into account.
+    pub(crate) fn shapes_a_file(&self) -> bool {
+        self.shape.is_said() || self.hosts.is_said() || self.variables.is_said()
+    }
+}
+
 /// Whose environment is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum EnvOf {

@@ -7,7 +7,7 @@ use crate::cli::options::{JobRef, OutputArgs};
 /// Everything that `events` takes.
 #[derive(Debug, Clone, Args)]
 pub struct EventsArgs {
-    /// JOB, JOB/AGENT or JOB/AGENT[I]; JOB is a name, a run id, or a unique prefix
+    /// `JOB`, `JOB/AGENT` or `JOB/AGENT[I]`; JOB is a name, a run id, or a unique prefix
     #[arg(value_name = "JOB[/AGENT[I]]")]
     pub job: JobRef,
     /// Go on until the run is over
@@ -24,7 +24,7 @@ pub struct EventsArgs {
 /// Everything that `why` takes.
 #[derive(Debug, Clone, Args)]
 pub struct WhyArgs {
-    /// JOB, JOB/AGENT or JOB/AGENT[I]; JOB is a name, a run id, or a unique prefix
+    /// `JOB`, `JOB/AGENT` or `JOB/AGENT[I]`; JOB is a name, a run id, or a unique prefix
     #[arg(value_name = "JOB[/AGENT[I]]")]
     pub job: JobRef,
     /// Format and colour.

@@ -26,15 +26,8 @@ pub struct GraphArgs {
     #[arg(value_name = "JOB.yaml")]
     pub job: PathBuf,
     /// How it is drawn: text, mermaid or dot
-    #[arg(
-        long,
-        value_enum,
-        default_value_t,
-        value_name = "FORMAT",
-        hide_default_value = true,
-        hide_possible_values = true
-    )]
-    pub format: GraphFormat,
+    #[arg(long, value_enum, value_name = "FORMAT", hide_possible_values = true)]
+    pub format: Option<GraphFormat>,
     /// Size.
     #[command(flatten)]
     pub shape: ShapeArgs,

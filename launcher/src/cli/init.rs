@@ -17,10 +17,10 @@ pub struct InitArgs {
     #[arg(value_name = "DIR|FILE")]
     pub path: Option<PathBuf>,
     /// The job's name [default: the file's, else the template's]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", requires = "template")]
     pub name: Option<JobName>,
     /// Replace files that are there
-    #[arg(long)]
+    #[arg(long, requires = "template")]
     pub force: bool,
     /// Format and colour.
     #[command(flatten)]

@@ -57,6 +57,16 @@ pub struct OutputArgs {
     pub color: ColorChoice,
 }
 
+impl OutputArgs {
+    /// Whether stdout gets JSON.
+    pub(crate) fn is_data(&self) -> bool {
+        match self.output {
+            OutputFormat::Json | OutputFormat::Jsonl => true,
+            OutputFormat::Human | OutputFormat::Quiet => false,
+        }
+    }
+}
+
 /// Why an option's text is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]

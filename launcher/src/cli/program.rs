@@ -86,6 +86,11 @@ fn executable(path: &Path) -> bool {
     path.metadata().is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0)
 }
 
+/// Whether PATH has a program of this name.
+pub(super) fn is_installed(word: &OsStr, search: Option<&OsStr>) -> bool {
+    in_path(Path::new(word), search)
+}
+
 fn in_path(path: &Path, search: Option<&OsStr>) -> bool {
     path.components().count() == 1
         && search.is_some_and(|s| std::env::split_paths(s).any(|dir| executable(&dir.join(path))))

@@ -7,7 +7,7 @@ use a2arun_core::source::nearest;
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
 
-use crate::cli::{Cli, RunArgs, Verb, program, rewrite};
+use crate::cli::{Cli, EnvOf, RunArgs, Verb, program, rewrite};
 
 /// Why nothing is run: a refused command line, or the help that was asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,8 +34,10 @@ pub fn parse(
         Ok(cli) => cli,
         Err(error) => {
             let unknown = error.kind() == ErrorKind::UnknownArgument;
-            let program = unknown.then(|| program::without_dashes(&argv, search)).flatten();
-            return Err(program.unwrap_or_else(|| from_clap(&error)));
+            let meant = || mistyped_verb(&argv, search);
+            let program = || program::without_dashes(&argv, search);
+            let better = unknown.then(|| meant().or_else(program)).flatten();
+            return Err(better.unwrap_or_else(|| from_clap(&error, &argv)));
         }
     };
     let run = match &cli.verb {
@@ -44,12 +46,38 @@ pub fn parse(
         Some(_) => None,
     };
     match run {
-        Some(run) => check_run(run, &argv, search).map(|()| cli),
-        None => Ok(cli),
+        Some(run) => check_run(run, &argv, search)?,
+        None => check_verb(&cli)?,
+    }
+    Ok(cli)
+}
+
+/// What clap cannot see: options that say nothing beside others.
+fn check_verb(cli: &Cli) -> Result<(), Refusal> {
+    match &cli.verb {
+        Some(Verb::Graph(args)) if args.format.is_some() && args.output.is_data() => {
+            Err(Refusal::usage(
+                "--format draws for people, --output json gives the graph as data: which?"
+                    .to_owned(),
+            ))
+        }
+        Some(Verb::Env(args)) => match &args.of {
+            EnvOf::Run(job) if args.shapes_a_file() => Err(Refusal::usage(format!(
+                "`{job}` is a run: sizes, hosts and variables are for job files\n\
+                 hint: a2arun env JOB.yaml/AGENT"
+            ))),
+            EnvOf::Run(_) | EnvOf::File(..) => Ok(()),
+        },
+        _ => Ok(()),
     }
 }
 
 fn check_run(run: &RunArgs, argv: &[OsString], search: Option<&OsStr>) -> Result<(), Refusal> {
+    if let ([_, ..], []) = (run.words.as_slice(), run.program.as_slice())
+        && let Some(refusal) = mistyped_verb(argv, search)
+    {
+        return Err(refusal);
+    }
     match (run.words.as_slice(), run.program.as_slice()) {
         ([], []) => Err(Refusal::usage(
             "no job file and no program given\n\
@@ -64,7 +92,7 @@ fn check_run(run: &RunArgs, argv: &[OsString], search: Option<&OsStr>) -> Result
         ))),
         ([word], []) => match program::without_dashes(argv, search) {
             Some(refusal) => Err(refusal),
-            None => check_word(word),
+            None => check_word(word, search),
         },
         ([_, extra, ..], []) => Err(program::without_dashes(argv, search).unwrap_or_else(|| {
             Refusal::usage(format!(
@@ -75,10 +103,13 @@ fn check_run(run: &RunArgs, argv: &[OsString], search: Option<&OsStr>) -> Result
     }
 }
 
-/// A word that is no file but nearly a verb was meant as one.
-fn check_word(word: &OsStr) -> Result<(), Refusal> {
+/// A word that is neither a file nor a program but nearly a verb was meant as one.
+fn check_word(word: &OsStr, search: Option<&OsStr>) -> Result<(), Refusal> {
     let text = word.to_string_lossy();
-    if text.contains(['/', '.']) || std::path::Path::new(word).exists() {
+    if text.contains(['/', '.'])
+        || std::path::Path::new(word).exists()
+        || program::is_installed(word, search)
+    {
         return Ok(());
     }
     let command = Cli::command();
@@ -91,18 +122,38 @@ fn check_word(word: &OsStr) -> Result<(), Refusal> {
     }
 }
 
-fn from_clap(error: &clap::Error) -> Refusal {
+/// The same where words follow that only the verb would understand.
+fn mistyped_verb(argv: &[OsString], search: Option<&OsStr>) -> Option<Refusal> {
+    let first = argv.get(1).filter(|word| !word.to_string_lossy().starts_with('-'))?;
+    let is_verb = Cli::command().find_subcommand(first).is_some();
+    (!is_verb).then(|| check_word(first, search).err()).flatten()
+}
+
+fn from_clap(error: &clap::Error, argv: &[OsString]) -> Refusal {
     let text = error.render().to_string();
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
             Refusal { text: text.trim_end().to_owned(), code: 0 }
         }
-        _ => Refusal::usage(ours(&text)),
+        _ => Refusal::usage(ours(&text, argv)),
     }
 }
 
+/// `a2arun trust init` of a line that begins so.
+fn verb_of(argv: &[OsString]) -> String {
+    let mut command = &Cli::command();
+    let mut shown = "a2arun".to_owned();
+    for word in argv.iter().skip(1) {
+        let Some(verb) = command.find_subcommand(word) else { break };
+        shown.push(' ');
+        shown.push_str(verb.get_name());
+        command = verb;
+    }
+    shown
+}
+
 /// clap's text without its usage block, its tips as hints.
-fn ours(text: &str) -> String {
+fn ours(text: &str, argv: &[OsString]) -> String {
     let text = text.strip_prefix("error: ").unwrap_or(text);
     let mut lines = Vec::new();
     for line in text.lines() {
@@ -118,7 +169,7 @@ fn ours(text: &str) -> String {
             None => lines.push(line.to_owned()),
         }
     }
-    lines.push("hint: a2arun --help lists the options".to_owned());
+    lines.push(format!("hint: {} --help lists the options", verb_of(argv)));
     lines.join("\n")
 }
 

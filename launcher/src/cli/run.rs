@@ -30,6 +30,13 @@ pub struct HostArgs {
     pub trust: Option<PathBuf>,
 }
 
+impl HostArgs {
+    /// Whether hosts are named.
+    pub(crate) fn is_said(&self) -> bool {
+        self.hostfile.is_some() || self.host.is_some()
+    }
+}
+
 /// How large a job is.
 #[derive(Debug, Clone, Default, Args)]
 pub struct ShapeArgs {
@@ -73,6 +80,15 @@ pub struct ShapeArgs {
     pub scale: Vec<(String, u32)>,
 }
 
+impl ShapeArgs {
+    /// Whether anything is said.
+    pub(crate) fn is_said(&self) -> bool {
+        let Self { np, per_host, map_by, max_per_host, oversubscribe, scale } = self;
+        let numbers = [np, per_host, max_per_host].into_iter().any(Option::is_some);
+        numbers || *oversubscribe || !scale.is_empty() || *map_by != MapBy::default()
+    }
+}
+
 /// What agents get beside what the job file says.
 #[derive(Debug, Clone, Default, Args)]
 pub struct VariableArgs {
@@ -91,6 +107,13 @@ pub struct VariableArgs {
     /// none on other hosts]
     #[arg(long, value_name = "all|none|NAMES", help_heading = "Variables")]
     pub export: Option<Export>,
+}
+
+impl VariableArgs {
+    /// Whether anything is said.
+    pub(crate) fn is_said(&self) -> bool {
+        !self.set.is_empty() || !self.env_file.is_empty() || self.export.is_some()
+    }
 }
 
 /// Everything that `run` takes.

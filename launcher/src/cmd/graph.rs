@@ -37,7 +37,7 @@ pub(super) fn graph(args: &GraphArgs, context: &Context) -> anyhow::Result<u8> {
         .map_err(|circle| Failure::new(LauncherCode::InvalidJob, circle.to_string()))?;
     job.say_warnings();
     match args.output.output {
-        OutputFormat::Human => print_line(&match args.format {
+        OutputFormat::Human => print_line(&match args.format.unwrap_or_default() {
             GraphFormat::Text => graph.text(),
             GraphFormat::Mermaid => graph.mermaid(),
             GraphFormat::Dot => graph.dot(),

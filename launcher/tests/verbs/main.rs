@@ -6,6 +6,7 @@ mod bed;
 mod completions;
 mod env;
 mod graph;
+mod help;
 mod init;
 mod json_schema;
 mod plan;
