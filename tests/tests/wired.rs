@@ -2,7 +2,7 @@
 //! ready is looked at again, and people are told why.
 
 use std::fs;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use a2arun_e2e::bed::{Bed, repository};
 use a2arun_e2e::run::Head;
@@ -76,6 +76,42 @@ topology: {type: custom, connections: [{from: file, to: w}, {from: hup, to: w}, 
     }
     head.signal(Signal::SIGINT);
     head.wait(END)?;
+    bed.nothing_runs()?;
+    bed.finish()
+}
+
+#[test]
+fn without_another_port_the_first_end_is_told_at_once() -> Result<()> {
+    let bed = Bed::new("inuse2")?;
+    let (started, taken) = (bed.folder().join("started"), bed.folder().join("taken"));
+    let job = bed.job(
+        "inuse2",
+        &format!(
+            "\
+agents:
+  - id: w
+    command:
+      - sh
+      - -c
+      - 'echo $PORT > {started}.new; mv {started}.new {started}; while [ ! -e {taken} ]; do sleep 0.02; done; echo EADDRINUSE >&2; exit 9'
+    config: {{port: auto}}
+",
+            started = started.display(),
+            taken = taken.display()
+        ),
+    )?;
+    let head = bed.a2arun(["--ports", "28131-28131"]).arg(&job).spawn()?;
+    wait_for("the agent runs", READY, || match fs::read_to_string(&started) {
+        Ok(port) => Poll::Ready(port),
+        Err(error) => Poll::NotYet(error.to_string()),
+    })?;
+    let _holder = std::net::TcpListener::bind("127.0.0.1:28131")?;
+    fs::write(&taken, "")?;
+    let before = Instant::now();
+    let ended = head.wait(END)?;
+    ended.expect_code(9)?.expect_stderr(&["trying another port", "no other port is free"])?;
+    ensure!(before.elapsed() < Duration::from_secs(5), "{:?}", before.elapsed());
+    ensure!(!ended.stderr.contains("not complete"), "{}", ended.describe());
     bed.nothing_runs()?;
     bed.finish()
 }
@@ -327,5 +363,40 @@ execution: {entry_point: w, input: 'are you there?'}
     let asked = bed.a2arun(["--query", "x"]).arg(&job).run()?;
     asked.expect_code(65)?.expect_stderr(&["nobody in this job can be asked"])?;
     bed.nothing_runs()?;
+    bed.finish()
+}
+
+#[test]
+fn an_edge_that_breaks_while_the_job_runs_is_seen_and_its_mending_too() -> Result<()> {
+    let bed = Bed::with_hosts("cut", 2)?;
+    if !bed.has_namespaces("a network that breaks between two hosts") {
+        return bed.finish();
+    }
+    let job = bed.job(
+        "cut",
+        "\
+agents:
+  - id: weather
+    command: ['{agent}', serve]
+    config: {port: auto}
+    readiness: {period: 1s}
+    placement: {host: n2}
+  - {id: controller, command: ['{agent}', serve], config: {port: auto}, placement: {host: n1}}
+topology: {type: hub-spoke, hub: controller, spokes: [weather]}
+",
+    )?;
+    let mut head = bed.a2arun_on_hosts([&job]).spawn()?;
+    head.until_stderr("cut is ready", READY)?;
+    let there = bed.address(2);
+    // The head still hears both.
+    bed.testbed("exec", &["n1", "ip", "route", "add", "unreachable", &there])?;
+    head.until_stderr("controller[0]@n1 ✗ weather[0]@n2:", SOON)?;
+    until(&bed, "cut", "weather[0]", "NET is not stale", |w| {
+        w["net"] == false && w["ready"] == true
+    })?;
+    bed.testbed("exec", &["n1", "ip", "route", "del", "unreachable", &there])?;
+    head.until_stderr("controller[0]@n1 ✓ weather[0]@n2:", SOON)?;
+    until(&bed, "cut", "weather[0]", "NET is good again", |w| w["net"] == true)?;
+    ends(head, &bed)?;
     bed.finish()
 }

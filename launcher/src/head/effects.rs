@@ -357,6 +357,7 @@ impl Head {
     }
 
     fn stop_all(&mut self, cause: StopCause) {
+        self.end_retries();
         let now = Instant::now();
         let plan = &self.job.plan;
         let mut stages: Vec<StageIx> = (0_u32..).map(StageIx).take(plan.stages.len()).collect();

@@ -182,11 +182,15 @@ impl Instances {
 
     /// A launch was refused: the instance never was.
     pub(super) fn refused(&mut self, rank: Rank, why: &str, now: Timestamp) -> Moved {
+        let mut incarnation = Incarnation(1);
         if let Some(instance) = self.list.get_mut(rank.0 as usize) {
             instance.refused = true;
+            if let Some((last, ..)) = instance.retired {
+                incarnation = Incarnation(last.0 + 1);
+            }
         }
         let record = ExitRecord::spawn_failed(why.to_owned(), now);
-        self.heard(rank, Incarnation(1), News::Exited(Box::new(record)), now)
+        self.heard(rank, incarnation, News::Exited(Box::new(record)), now)
     }
 
     /// Its host is away for good: it counts as over.
@@ -284,6 +288,13 @@ impl Instances {
             let (out, err) = (record.stdout_bytes, record.stderr_bytes);
             instance.retired = Some((incarnation, out, err));
             instance.pid = None;
+        }
+    }
+
+    /// It is not started anew after all.
+    pub(super) fn unretire(&mut self, rank: Rank) {
+        if let Some(instance) = self.list.get_mut(rank.0 as usize) {
+            instance.retired = None;
         }
     }
 

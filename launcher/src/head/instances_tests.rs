@@ -169,3 +169,24 @@ fn list_of(truth: &[Option<PhaseReport>]) -> Vec<InstanceReport> {
     });
     known.collect()
 }
+
+#[test]
+fn a_second_launch_may_be_refused_or_not_come_about() {
+    for refused in [true, false] {
+        let mut all = instances(1);
+        all.assigned(Rank(0), NOW);
+        all.heard(Rank(0), Incarnation(1), News::Spawned { pid: 7, at: None }, NOW);
+        all.retire(Rank(0), Incarnation(1), &record(1));
+        // Its end is not told while it waits, whoever says it.
+        let list = vec![report(0, PhaseReport::Exited(record(1)))];
+        assert_eq!(ends(&all.reconcile(HostIx(0), list, NOW).events), 0);
+        let moved = if refused {
+            all.refused(Rank(0), "no room", NOW)
+        } else {
+            all.unretire(Rank(0));
+            all.heard(Rank(0), Incarnation(1), News::Exited(record(1)), NOW)
+        };
+        assert_eq!(ends(&moved.events), 1, "{refused}");
+        assert!(terminal(&moved.events));
+    }
+}

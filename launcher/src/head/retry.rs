@@ -19,9 +19,17 @@ pub(super) struct Retries {
     /// Who has the port of an instance, as its host said a moment ago.
     taken: BTreeMap<Rank, String>,
     /// New ports are on their way; with the end that is told if none are to be had.
-    waiting: BTreeMap<Rank, (Incarnation, Box<ExitRecord>)>,
+    waiting: BTreeMap<Rank, Waiting>,
     /// Nobody is tried twice.
     tried: BTreeSet<Rank>,
+}
+
+/// The first end of somebody who is to be tried again.
+#[derive(Debug)]
+struct Waiting {
+    incarnation: Incarnation,
+    record: Box<ExitRecord>,
+    holder: String,
 }
 
 impl Retries {
@@ -61,7 +69,7 @@ impl Head {
         self.io.journal.write(Entry::instance("port-retry", &plan, rank).text(&text));
         self.show.warning(&text);
         self.instances.retire(rank, incarnation, &record);
-        self.retries.waiting.insert(rank, (incarnation, record));
+        self.retries.waiting.insert(rank, Waiting { incarnation, record, holder });
         let bind_address = self.bind_address();
         let range = self.port_range(host);
         let asked = self
@@ -85,19 +93,20 @@ impl Head {
 
     /// New ports came for instances that are tried again.
     pub(super) fn ports_again(&mut self, host: HostIx, ranks: &BTreeSet<Rank>) {
-        let waiting: Vec<Rank> =
-            ranks.iter().copied().filter(|r| self.retries.waiting.remove(r).is_some()).collect();
+        let waits = |rank: &Rank| self.retries.waiting.contains_key(rank);
+        let waiting: Vec<Rank> = ranks.iter().copied().filter(waits).collect();
         if waiting.is_empty() {
             return;
         }
         match self.resolve() {
             Ok(resolved) => self.resolved = Some(resolved),
             Err((_, why)) => {
-                tracing::error!(why, "ports");
+                waiting.into_iter().for_each(|rank| self.no_other_port(rank, &why));
                 return;
             }
         }
         for rank in &waiting {
+            self.retries.waiting.remove(rank);
             self.peer_changed(*rank);
         }
         self.launch_ranks(vec![(host, waiting)]);
@@ -111,12 +120,21 @@ impl Head {
         }
     }
 
+    /// The job is taken down: nobody is tried again.
+    pub(super) fn end_retries(&mut self) {
+        let ranks: Vec<Rank> = self.retries.waiting.keys().copied().collect();
+        ranks.into_iter().for_each(|rank| self.no_other_port(rank, "the job is being stopped"));
+    }
+
     fn no_other_port(&mut self, rank: Rank, why: &str) {
-        let Some((incarnation, mut record)) = self.retries.waiting.remove(&rank) else { return };
-        record.detail.get_or_insert_with(|| why.to_owned());
-        let next = Incarnation(incarnation.0 + 1);
+        let Some(Waiting { incarnation, mut record, holder }) = self.retries.waiting.remove(&rank)
+        else {
+            return;
+        };
+        record.detail.get_or_insert_with(|| format!("{holder}; {why}"));
+        self.instances.unretire(rank);
         let now = jiff::Timestamp::now();
-        let moved = self.instances.heard(rank, next, News::Exited(record), now);
+        let moved = self.instances.heard(rank, incarnation, News::Exited(record), now);
         self.moved(moved);
     }
 }

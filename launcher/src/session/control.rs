@@ -355,7 +355,7 @@ impl Actor {
                 self.tell(SessionEvent::Reached(failures)).await;
             }
             Said::Changed(changes) => {
-                self.outbox.heard(changes.iter().map(|c| c.rank));
+                self.outbox.heard(changes.iter().map(|c| (c.rank, c.incarnation)));
                 self.tell(SessionEvent::Changed(changes)).await;
             }
             Said::Refused { request, reason, message } => {

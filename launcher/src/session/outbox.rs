@@ -1,10 +1,10 @@
 //! Requests that a host has not answered yet. After a break they are sent again under the same
 //! ids; noded does nothing twice.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use a2arun_core::ids::{Rank, RequestId};
+use a2arun_core::ids::{Incarnation, Rank, RequestId};
 use a2arun_core::launch::LaunchBatch;
 use a2arun_core::outcome::StopCause;
 use std::time::Duration;
@@ -25,8 +25,9 @@ pub(super) enum Request {
 pub(super) struct Pending {
     pub(super) id: RequestId,
     pub(super) request: Arc<Request>,
-    /// Ranks of a launch that nothing was heard of yet.
-    unheard: HashSet<Rank>,
+    /// Ranks of a launch that nothing was heard of yet, with the incarnation that it makes: what
+    /// is said of an earlier one does not say that this launch has arrived.
+    unheard: HashMap<Rank, Incarnation>,
 }
 
 /// Everything unanswered, in the order it was asked.
@@ -34,6 +35,8 @@ pub(super) struct Pending {
 pub(super) struct Outbox {
     last: u64,
     pending: Vec<Pending>,
+    /// How often each rank was launched.
+    launched: HashMap<Rank, u32>,
 }
 
 impl Outbox {
@@ -43,9 +46,16 @@ impl Outbox {
         let id = RequestId(self.last);
         let request = make(id);
         let unheard = match &request {
-            Request::Launch(batch) => batch.instances.iter().map(|i| i.rank).collect(),
+            Request::Launch(batch) => {
+                let count = |rank| {
+                    let count = self.launched.entry(rank).or_default();
+                    *count += 1;
+                    (rank, Incarnation(*count))
+                };
+                batch.instances.iter().map(|i| i.rank).map(count).collect()
+            }
             Request::Reserve { .. } | Request::Stop { .. } | Request::Reach { .. } => {
-                HashSet::new()
+                HashMap::new()
             }
         };
         let pending = Pending { id, request: Arc::new(request), unheard };
@@ -57,26 +67,29 @@ impl Outbox {
     /// that nothing had been heard of.
     pub(super) fn answered(&mut self, id: RequestId) -> Vec<Rank> {
         let Some(at) = self.pending.iter().position(|p| p.id == id) else { return Vec::new() };
-        let mut ranks: Vec<Rank> = self.pending.remove(at).unheard.into_iter().collect();
+        let mut ranks: Vec<Rank> = self.pending.remove(at).unheard.into_keys().collect();
         ranks.sort_unstable();
         ranks
     }
 
-    /// Something was heard of these ranks: their launch has arrived.
-    pub(super) fn heard(&mut self, ranks: impl IntoIterator<Item = Rank>) {
+    /// Something was heard of these: their launch has arrived.
+    pub(super) fn heard(&mut self, of: impl IntoIterator<Item = (Rank, Incarnation)>) {
         let launches = self.pending.iter().any(|p| matches!(*p.request, Request::Launch(_)));
         if !launches {
             return;
         }
-        let ranks: HashSet<Rank> = ranks.into_iter().collect();
+        let of: HashMap<Rank, Incarnation> = of.into_iter().collect();
+        let has_come = |made: &Incarnation, heard: Option<&Incarnation>| heard >= Some(made);
         self.pending.retain_mut(|pending| match &*pending.request {
             Request::Launch(_) => {
-                if pending.unheard.len() < ranks.len() {
-                    pending.unheard.retain(|r| !ranks.contains(r));
+                if pending.unheard.len() < of.len() {
+                    pending.unheard.retain(|rank, made| !has_come(made, of.get(rank)));
                 } else {
-                    ranks.iter().for_each(|r| {
-                        pending.unheard.remove(r);
-                    });
+                    for (rank, heard) in &of {
+                        if pending.unheard.get(rank).is_some_and(|m| has_come(m, Some(heard))) {
+                            pending.unheard.remove(rank);
+                        }
+                    }
                 }
                 !pending.unheard.is_empty()
             }
@@ -87,7 +100,8 @@ impl Outbox {
     /// What is to be sent again to a host that reports `instances`. One that was taken and not
     /// spawned is not written down yet: should noded die now, only a repeated launch brings it.
     pub(super) fn again(&mut self, instances: &[InstanceReport]) -> Vec<Pending> {
-        self.heard(instances.iter().filter(|i| is_written_down(i)).map(|i| i.rank));
+        let written = instances.iter().filter(|i| is_written_down(i));
+        self.heard(written.map(|i| (i.rank, i.incarnation)));
         let over = |rank: &Rank| {
             instances.iter().any(|i| i.rank == *rank && matches!(i.phase, PhaseReport::Exited(_)))
         };
@@ -176,10 +190,26 @@ mod tests {
         let mut outbox = Outbox::default();
         outbox.add(launch(&[0, 1]));
         outbox.add(launch(&[2]));
-        outbox.heard([Rank(0), Rank(2)]);
+        outbox.heard([(Rank(0), Incarnation(1)), (Rank(2), Incarnation(1))]);
         assert_eq!(ids(&outbox.again(&[])), [1]);
         assert_eq!(ids(&outbox.again(&[report(1, PhaseReport::Starting)])), [1]);
         let spawned = InstanceReport { pid: Some(7), ..report(1, PhaseReport::Starting) };
+        assert_eq!(ids(&outbox.again(&[spawned])), [0_u64; 0]);
+    }
+
+    #[test]
+    fn the_end_of_an_earlier_incarnation_is_no_answer_to_the_next_launch() {
+        let mut outbox = Outbox::default();
+        outbox.add(launch(&[0]));
+        outbox.heard([(Rank(0), Incarnation(1))]);
+        outbox.add(launch(&[0]));
+        // The connection breaks before the second launch is there.
+        assert_eq!(ids(&outbox.again(&[report(0, exited())])), [2]);
+        let spawned = InstanceReport {
+            pid: Some(7),
+            incarnation: Incarnation(2),
+            ..report(0, PhaseReport::Starting)
+        };
         assert_eq!(ids(&outbox.again(&[spawned])), [0_u64; 0]);
     }
 
