@@ -13,10 +13,12 @@
 //! - `yaml`, `json`, `python`, `text`: nothing that is run.
 //!
 //! Ports, pids, times and ids differ from run to run: they fit any other, but what a page once
-//! showed for one stays for it, also in the commands that follow.
+//! showed for one stays for it, also in the commands that follow. Ports 18900 to 18999 and the
+//! address 127.0.0.2 are the page's own choice: here they are others, that nobody else has.
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::net::TcpListener;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -24,7 +26,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
-use regex_lite::Regex;
+use regex_lite::{Captures, Regex};
 
 use crate::bed::{ADDRESSES, Bed, repository};
 use crate::run::{Head, Run};
@@ -63,6 +65,7 @@ pub fn run(bed: &Bed, page: &str) -> Result<usize> {
     let steps = steps(&text)?;
     let commands = steps.iter().filter(|step| matches!(step, Step::Run { .. })).count();
     let mut reader = Reader::new(bed)?;
+    reader.eyes.known = own(&text)?;
     for (step, next) in steps.iter().zip(steps.iter().skip(1).map(Some).chain([None])) {
         reader.step(step, next).with_context(|| format!("{page}: {step:?}"))?;
     }
@@ -72,6 +75,25 @@ pub fn run(bed: &Bed, page: &str) -> Result<usize> {
         })?;
     }
     Ok(commands)
+}
+
+/// What a page chose itself, and what it is here: several tests run at once.
+fn own(page: &str) -> Result<Known> {
+    let chosen = Regex::new(r"\b189\d\d\b")?;
+    let pid = std::process::id();
+    let address = format!("127.{}.{}.2", 1 + pid / 250 % 250, pid % 250);
+    let mut known = Known::from([("127.0.0.2".to_owned(), address)]);
+    // All are held until each has its own.
+    let mut held = Vec::new();
+    for port in chosen.find_iter(page) {
+        if !known.contains_key(port.as_str()) {
+            let listener = TcpListener::bind(("127.0.0.1", 0))?;
+            let free = listener.local_addr()?.port().to_string();
+            known.insert(port.as_str().to_owned(), free);
+            held.push(listener);
+        }
+    }
+    Ok(known)
 }
 
 fn steps(page: &str) -> Result<Vec<Step>> {
@@ -153,7 +175,7 @@ impl<'a> Reader<'a> {
             Step::Write { path, text } => {
                 let path = self.cwd.join(path);
                 fs::create_dir_all(path.parent().context("a folder")?)?;
-                Ok(fs::write(path, text)?)
+                Ok(fs::write(path, self.eyes.translated(text))?)
             }
             Step::Run { command, shown, stays: true } => {
                 let mut head = self.shell(command).spawn()?;
@@ -300,10 +322,13 @@ impl Eyes {
         Ok(known)
     }
 
-    /// A command of the page, with what things are called here.
-    fn translated(&self, command: &str) -> String {
-        let known = self.known.iter();
-        known.fold(command.to_owned(), |text, (shown, seen)| text.replace(shown.as_str(), seen))
+    /// A text of the page, with what things are called here.
+    fn translated(&self, text: &str) -> String {
+        let names: Vec<String> = self.known.keys().map(|name| regex_lite::escape(name)).collect();
+        let Ok(names) = Regex::new(&names.join("|")) else { return text.to_owned() };
+        // In one go: what a thing is called here may be what the page calls another.
+        let here = |found: &Captures<'_>| self.known.get(&found[0]).cloned().unwrap_or_default();
+        names.replace_all(text, here).into_owned()
     }
 }
 
