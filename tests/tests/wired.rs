@@ -240,6 +240,101 @@ topology: {{type: hub-spoke, hub: hub, spokes: [w]}}
     bed.finish()
 }
 
+/// Listens and takes no connection, as an agent that computes; on SIGUSR1 it listens no more.
+const BUSY: &str = "\
+import os, signal, socket, time
+s = socket.socket()
+s.bind(('127.0.0.1', int(os.environ['PORT'])))
+s.listen(1)
+signal.signal(signal.SIGUSR1, lambda *_: s.close())
+while True:
+    time.sleep(100)
+";
+
+#[test]
+fn busy_is_ready_and_closed_is_not() -> Result<()> {
+    let bed = Bed::new("busy")?;
+    fs::write(bed.folder().join("jobs/busy.py"), BUSY)?;
+    let job = bed.job(
+        "busy",
+        "\
+agents:
+  - id: w
+    command: [python3, busy.py]
+    workdir: .
+    config: {port: auto}
+    readiness: {type: tcp, period: 100ms, timeout: 100ms}
+",
+    )?;
+    let mut head = bed.a2arun([&job]).spawn()?;
+    head.until_stderr("busy is ready", READY)?;
+    let w = instance(&bed, "busy", "w[0]")?;
+    let url = w["url"].as_str().context("no url")?.trim_start_matches("http://").to_owned();
+    let address = url.trim_end_matches('/').parse()?;
+    // Its queue is soon full: whoever connects waits. So do the looks, again and again.
+    let mut waited = 0;
+    wait_for("nobody gets through", SOON, || {
+        match std::net::TcpStream::connect_timeout(&address, Duration::from_millis(200)) {
+            Err(_) => waited += 1,
+            Ok(_) => waited = 0,
+        }
+        if waited > 10 { Poll::Ready(()) } else { Poll::NotYet(waited.to_string()) }
+    })?;
+    let pid = i32::try_from(w["pid"].as_i64().context("no pid")?)?;
+    procs::Proc::read(pid).context("w is gone")?.signal(Signal::SIGUSR1);
+    until(&bed, "busy", "w[0]", "w is not ready any more", |w| w["state"] == "unready")?;
+    let events = bed.a2arun(["events", "busy/w"]).run()?;
+    let unready: Vec<&str> = events.stdout.lines().filter(|l| l.contains(" unready ")).collect();
+    ensure!(unready.len() == 1, "{}", events.describe());
+    ensure!(unready[0].contains("nothing listens on port"), "{}", unready[0]);
+    ends(head, &bed)?;
+    bed.finish()
+}
+
+#[test]
+fn a_new_noded_knows_where_to_look_and_how_to_tell() -> Result<()> {
+    let bed = Bed::with_hosts("renoded", 1)?;
+    bed.allow_log("");
+    let deaf = bed.folder().join("deaf");
+    let job = bed.job(
+        "renoded",
+        &format!(
+            "\
+agents:
+  - id: w
+    command: ['{{agent}}', serve, --deaf-while, '{}']
+    config: {{port: auto}}
+    readiness: {{type: tcp, period: 200ms}}
+  - id: hub
+    command: ['{{agent}}', serve, --hup, --bind, $(AGENT_HOST)]
+    config: {{port: auto}}
+    readiness: {{type: tcp, period: 200ms}}
+    on_peers_change: {{signal: HUP}}
+topology: {{type: hub-spoke, hub: hub, spokes: [w]}}
+",
+            deaf.display()
+        ),
+    )?;
+    let mut head = bed.a2arun_on_hosts([&job]).spawn()?;
+    head.until_stderr("renoded is ready", READY)?;
+    let noded = || procs::of_folder(bed.folder()).into_iter().find(|p| p.comm == "noded");
+    let before = noded().context("a noded")?;
+    before.signal(Signal::SIGKILL);
+    head.until("another noded", READY, |_| noded().is_some_and(|now| now != before))?;
+    // What it sees of w it tells to hub, whose address it has to know to see that it is well.
+    fs::write(&deaf, "")?;
+    until(&bed, "renoded", "w[0]", "w is not ready any more", |w| w["state"] == "unready")?;
+    head.until_stdout("hup: {\"generation\"", SOON)?;
+    fs::remove_file(&deaf)?;
+    until(&bed, "renoded", "w[0]", "w is ready again", |w| w["state"] == "ready")?;
+    let hub = instance(&bed, "renoded", "hub[0]")?;
+    ensure!(hub["state"] == "ready", "{hub}");
+    let events = bed.a2arun(["events", "renoded/hub"]).run()?;
+    ensure!(!events.stdout.contains("unready"), "{}", events.describe());
+    ends(head, &bed)?;
+    bed.finish()
+}
+
 #[test]
 fn events_are_followed_to_the_end() -> Result<()> {
     let bed = Bed::new("events")?;
