@@ -153,6 +153,57 @@ fn an_edge_that_does_not_hold_fails_the_launch_and_is_named() -> Result<()> {
 }
 
 #[test]
+fn a_peer_outside_is_warned_of_and_one_that_has_ended_is_not() -> Result<()> {
+    let bed = Bed::new("outside")?;
+    let job = bed.job(
+        "outside",
+        "\
+agents:
+  - {id: hub, command: ['{agent}', serve], config: {port: auto}}
+  - {id: far, external: 'http://127.0.0.1:1/'}
+topology: {type: hub-spoke, hub: hub, spokes: [far]}
+",
+    )?;
+    let mut head = bed.a2arun([&job]).spawn()?;
+    head.until_stderr("outside is ready", READY)?;
+    let said = head.stderr();
+    ensure!(said.contains("warning: hub[0]@"), "{said}");
+    ensure!(said.contains("✗ far (http://127.0.0.1:1/): refused"), "{said}");
+    ends(head, &bed)?;
+    // Ready, deaf, and over while others try to connect: it has done what it was for.
+    let once = "\
+import os, socket, time
+s = socket.socket()
+s.bind(('127.0.0.1', int(os.environ['PORT'])))
+s.listen(5)
+s.accept()
+time.sleep(0.3)
+s.close()
+time.sleep(1.5)
+";
+    fs::write(bed.folder().join("jobs/once.py"), once)?;
+    let job = bed.job(
+        "brief",
+        "\
+agents:
+  - {id: hub, command: ['{agent}', serve, --start-ms, '900'], config: {port: auto}}
+  - id: once
+    command: [python3, once.py]
+    workdir: .
+    config: {port: auto}
+    readiness: {type: tcp}
+topology: {type: hub-spoke, hub: hub, spokes: [once]}
+deployment: {strategy: parallel}
+",
+    )?;
+    let mut head = bed.a2arun([&job]).spawn()?;
+    head.until_stderr("brief is ready", READY)?;
+    ensure!(!head.stderr().contains('✗'), "{}", head.stderr());
+    ends(head, &bed)?;
+    bed.finish()
+}
+
+#[test]
 fn a_port_that_was_taken_is_tried_once_more_elsewhere() -> Result<()> {
     let bed = Bed::new("inuse")?;
     let text = |port: &str| {
