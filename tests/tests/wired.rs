@@ -510,3 +510,42 @@ execution: {entry_point: w, input: 'are you there?'}
     bed.nothing_runs()?;
     bed.finish()
 }
+
+#[test]
+fn a_question_is_answered_or_the_command_fails() -> Result<()> {
+    let bed = Bed::new("unanswered")?;
+    // A task that is done long before does not end a job that was started to be asked.
+    let job = bed.job(
+        "mixed",
+        "\
+agents:
+  - {id: w, command: ['{agent}', serve, --start-ms, '300'], config: {port: auto}}
+  - {id: t, command: ['true'], protocol: none}
+",
+    )?;
+    let asked = bed.a2arun(["--query", "are you there?"]).arg(&job).run()?;
+    asked.expect_code(0)?;
+    ensure!(asked.stdout.contains("are you there?"), "{}", asked.describe());
+    // Whoever is asked leaves without a word, as if all were well.
+    let leaves = "\
+import http.server, os
+class Leaves(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_error(404)
+    def do_POST(self):
+        os._exit(0)
+http.server.HTTPServer(('127.0.0.1', int(os.environ['PORT'])), Leaves).serve_forever()
+";
+    fs::write(bed.folder().join("jobs/leaves.py"), leaves)?;
+    let job = bed.job(
+        "leaves",
+        "agents: [{id: w, command: [python3, leaves.py], workdir: ., config: {port: auto}}]\n",
+    )?;
+    let asked = bed.a2arun(["--query", "are you there?", "--output", "json"]).arg(&job).run()?;
+    ensure!(asked.code != 0, "{}", asked.describe());
+    let result = asked.json()?;
+    ensure!(result["result"] == "failed" && result["answer"].is_null(), "{result}");
+    ensure!(result["first_cause"]["why"].is_string(), "{result}");
+    bed.nothing_runs()?;
+    bed.finish()
+}

@@ -3,7 +3,7 @@
 
 use a2arun_core::exit_code::LauncherCode;
 use a2arun_core::ids::Rank;
-use a2arun_core::machine::job::{Event, StopBy};
+use a2arun_core::machine::job::{Event, Phase, Rules, StopBy};
 use a2arun_core::mask::MaskStream;
 use a2arun_core::plan::HostIx;
 use a2arun_core::spec::AgentIx;
@@ -20,6 +20,35 @@ use crate::target::chain;
 pub(super) type Asking = JoinSet<Result<Answer, (LauncherCode, String)>>;
 
 impl Head {
+    /// The rules of the job: where there is a question, its answer is what the job was for, and
+    /// tasks that are done before do not end it.
+    pub(super) fn rules(&self) -> Rules {
+        let rules = self.instances.tally().rules(self.job.on_failure);
+        match self.job.question.is_some() && rules.ends_with == 0 {
+            true => Rules { tasks: 0, ..rules },
+            false => rules,
+        }
+    }
+
+    /// Whether an event has to wait: an agent may end with its answer on the way. What became of
+    /// the question ends the job then.
+    pub(super) fn waits_for_answer(&self, event: &Event) -> bool {
+        matches!(event, Event::AllAgentsTerminal { .. }) && !self.asking.is_empty() && self.is_up()
+    }
+
+    fn is_up(&self) -> bool {
+        match self.state.phase {
+            Phase::Running | Phase::Degraded => true,
+            Phase::New
+            | Phase::Allocated
+            | Phase::Mapped
+            | Phase::Connecting
+            | Phase::Launching { .. }
+            | Phase::Cleanup { .. }
+            | Phase::Inactive { .. } => false,
+        }
+    }
+
     pub(super) fn ask_question(&mut self) {
         let Some(question) = self.job.question.clone() else { return };
         let Some(asked) = self.asked() else {
@@ -64,6 +93,10 @@ impl Head {
     }
 
     pub(super) fn answered(&mut self, answer: Result<Answer, (LauncherCode, String)>) {
+        if !self.is_up() {
+            // The job is being taken down for another reason, and so was whoever was asked.
+            return;
+        }
         match answer {
             Ok(answer) => {
                 self.io.journal.write(Entry::job("answered").text(&answer.text));
