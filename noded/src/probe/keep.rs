@@ -73,7 +73,7 @@ async fn look(target: &Target, level: Option<Level>) -> Result<(), String> {
         Err(error) if error.silent && !owner::owner(target.pid, port)?.is_empty() => return Ok(()),
         Err(error) => return Err(error.text),
     };
-    owner::owner(target.pid, port)?;
+    owner::owner_lately(target.pid, port)?;
     match &target.readiness.check {
         ReadinessCheck::Http { path, status, .. } => {
             match http::get(stream, address, path, limit, 0).await {

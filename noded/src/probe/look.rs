@@ -52,10 +52,14 @@ impl<'a> Looker<'a> {
                 };
             }
             ReadinessCheck::Log { .. } => {
-                return match self.log.as_mut().map(log::Scanner::scan) {
-                    Some(Ok(true)) => plain(Level::Log),
-                    Some(Err(text)) => Look::NotYet(text),
-                    Some(Ok(false)) | None => {
+                let scanned = match &mut self.log {
+                    Some(log) => log.scan().await,
+                    None => Ok(false),
+                };
+                return match scanned {
+                    Ok(true) => plain(Level::Log),
+                    Err(text) => Look::NotYet(text),
+                    Ok(false) => {
                         Look::NotYet("no line of its output matches `readiness.pattern`".to_owned())
                     }
                 };
