@@ -4,8 +4,9 @@
 
 pub mod convert;
 
-/// The version of the conversation that `Attach` names.
-pub const PROTOCOL_VERSION: u32 = 1;
+/// The version of the conversation that `Attach` names. It rises with every message that one side
+/// relies on: 2 has peers, the proof of edges, and what was seen of an agent.
+pub const PROTOCOL_VERSION: u32 = 2;
 
 /// The largest message either side accepts, in bytes.
 pub const MESSAGE_MAX_BYTES: usize = 4 * 1024 * 1024;

@@ -146,6 +146,37 @@ fn p9_logs_in_another_shell_masks_what_can_be_known_again() -> Result<()> {
 }
 
 #[test]
+fn p9_answers_events_and_reasons_show_no_secret() -> Result<()> {
+    let bed = Bed::new("maskask")?;
+    let text = "\
+agents:
+  - id: w
+    command: ['{agent}', serve, --card-url, 'http://by-its-name-55c2.example/']
+    config: {port: auto}
+    environment: {MY_API_KEY: by-its-name-55c2}
+";
+    let job = bed.job("maskask", text)?;
+    let asked = bed.a2arun(["--query", "is it by-its-name-55c2 ?"]).arg(&job).run()?;
+    asked.expect_code(0)?;
+    ensure!(asked.stdout.contains("is it ****** ?"), "{}", asked.describe());
+    ensure!(asked.stderr.contains("its card says http://******"), "{}", asked.describe());
+    clean("the head", &both(&asked))?;
+    let events = bed.a2arun(["events", "maskask", "--output", "jsonl"]).run()?;
+    ensure!(events.stdout.contains("is it ****** ?"), "{}", events.describe());
+    clean("events", &both(&events))?;
+    ensure!(clean_files(&bed.folder().join("st"))? >= 3, "the run's own folder");
+
+    let (bed2, job) = leaking("maskwhy")?;
+    fs::write(bed2.folder().join("jobs/go"), "")?;
+    bed2.a2arun([&job]).run()?.expect_code(3)?;
+    let why = bed2.a2arun(["why", "leak"]).run()?;
+    ensure!(why.stdout.contains("failed with ******"), "{}", why.describe());
+    clean("why", &both(&why))?;
+    bed2.finish()?;
+    bed.finish()
+}
+
+#[test]
 fn a_job_without_secrets_is_shown_byte_for_byte() -> Result<()> {
     let bed = Bed::new("unmasked")?;
     let out = bed.folder().join("out");

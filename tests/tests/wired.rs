@@ -153,6 +153,57 @@ fn an_edge_that_does_not_hold_fails_the_launch_and_is_named() -> Result<()> {
 }
 
 #[test]
+fn a_peer_outside_is_warned_of_and_one_that_has_ended_is_not() -> Result<()> {
+    let bed = Bed::new("outside")?;
+    let job = bed.job(
+        "outside",
+        "\
+agents:
+  - {id: hub, command: ['{agent}', serve], config: {port: auto}}
+  - {id: far, external: 'http://127.0.0.1:1/'}
+topology: {type: hub-spoke, hub: hub, spokes: [far]}
+",
+    )?;
+    let mut head = bed.a2arun([&job]).spawn()?;
+    head.until_stderr("outside is ready", READY)?;
+    let said = head.stderr();
+    ensure!(said.contains("warning: hub[0]@"), "{said}");
+    ensure!(said.contains("✗ far (http://127.0.0.1:1/): refused"), "{said}");
+    ends(head, &bed)?;
+    // Ready, deaf, and over while others try to connect: it has done what it was for.
+    let once = "\
+import os, socket, time
+s = socket.socket()
+s.bind(('127.0.0.1', int(os.environ['PORT'])))
+s.listen(5)
+s.accept()
+time.sleep(0.3)
+s.close()
+time.sleep(1.5)
+";
+    fs::write(bed.folder().join("jobs/once.py"), once)?;
+    let job = bed.job(
+        "brief",
+        "\
+agents:
+  - {id: hub, command: ['{agent}', serve, --start-ms, '900'], config: {port: auto}}
+  - id: once
+    command: [python3, once.py]
+    workdir: .
+    config: {port: auto}
+    readiness: {type: tcp}
+topology: {type: hub-spoke, hub: hub, spokes: [once]}
+deployment: {strategy: parallel}
+",
+    )?;
+    let mut head = bed.a2arun([&job]).spawn()?;
+    head.until_stderr("brief is ready", READY)?;
+    ensure!(!head.stderr().contains('✗'), "{}", head.stderr());
+    ends(head, &bed)?;
+    bed.finish()
+}
+
+#[test]
 fn a_port_that_was_taken_is_tried_once_more_elsewhere() -> Result<()> {
     let bed = Bed::new("inuse")?;
     let text = |port: &str| {
@@ -236,6 +287,101 @@ topology: {{type: hub-spoke, hub: hub, spokes: [w]}}
         })
         .collect::<Result<_>>()?;
     ensure!(kinds == ["spawned", "ready", "unready", "ready"], "{kinds:?}");
+    ends(head, &bed)?;
+    bed.finish()
+}
+
+/// Listens and takes no connection, as an agent that computes; on SIGUSR1 it listens no more.
+const BUSY: &str = "\
+import os, signal, socket, time
+s = socket.socket()
+s.bind(('127.0.0.1', int(os.environ['PORT'])))
+s.listen(1)
+signal.signal(signal.SIGUSR1, lambda *_: s.close())
+while True:
+    time.sleep(100)
+";
+
+#[test]
+fn busy_is_ready_and_closed_is_not() -> Result<()> {
+    let bed = Bed::new("busy")?;
+    fs::write(bed.folder().join("jobs/busy.py"), BUSY)?;
+    let job = bed.job(
+        "busy",
+        "\
+agents:
+  - id: w
+    command: [python3, busy.py]
+    workdir: .
+    config: {port: auto}
+    readiness: {type: tcp, period: 100ms, timeout: 100ms}
+",
+    )?;
+    let mut head = bed.a2arun([&job]).spawn()?;
+    head.until_stderr("busy is ready", READY)?;
+    let w = instance(&bed, "busy", "w[0]")?;
+    let url = w["url"].as_str().context("no url")?.trim_start_matches("http://").to_owned();
+    let address = url.trim_end_matches('/').parse()?;
+    // Its queue is soon full: whoever connects waits. So do the looks, again and again.
+    let mut waited = 0;
+    wait_for("nobody gets through", SOON, || {
+        match std::net::TcpStream::connect_timeout(&address, Duration::from_millis(200)) {
+            Err(_) => waited += 1,
+            Ok(_) => waited = 0,
+        }
+        if waited > 10 { Poll::Ready(()) } else { Poll::NotYet(waited.to_string()) }
+    })?;
+    let pid = i32::try_from(w["pid"].as_i64().context("no pid")?)?;
+    procs::Proc::read(pid).context("w is gone")?.signal(Signal::SIGUSR1);
+    until(&bed, "busy", "w[0]", "w is not ready any more", |w| w["state"] == "unready")?;
+    let events = bed.a2arun(["events", "busy/w"]).run()?;
+    let unready: Vec<&str> = events.stdout.lines().filter(|l| l.contains(" unready ")).collect();
+    ensure!(unready.len() == 1, "{}", events.describe());
+    ensure!(unready[0].contains("nothing listens on port"), "{}", unready[0]);
+    ends(head, &bed)?;
+    bed.finish()
+}
+
+#[test]
+fn a_new_noded_knows_where_to_look_and_how_to_tell() -> Result<()> {
+    let bed = Bed::with_hosts("renoded", 1)?;
+    bed.allow_log("");
+    let deaf = bed.folder().join("deaf");
+    let job = bed.job(
+        "renoded",
+        &format!(
+            "\
+agents:
+  - id: w
+    command: ['{{agent}}', serve, --deaf-while, '{}']
+    config: {{port: auto}}
+    readiness: {{type: tcp, period: 200ms}}
+  - id: hub
+    command: ['{{agent}}', serve, --hup, --bind, $(AGENT_HOST)]
+    config: {{port: auto}}
+    readiness: {{type: tcp, period: 200ms}}
+    on_peers_change: {{signal: HUP}}
+topology: {{type: hub-spoke, hub: hub, spokes: [w]}}
+",
+            deaf.display()
+        ),
+    )?;
+    let mut head = bed.a2arun_on_hosts([&job]).spawn()?;
+    head.until_stderr("renoded is ready", READY)?;
+    let noded = || procs::of_folder(bed.folder()).into_iter().find(|p| p.comm == "noded");
+    let before = noded().context("a noded")?;
+    before.signal(Signal::SIGKILL);
+    head.until("another noded", READY, |_| noded().is_some_and(|now| now != before))?;
+    // What it sees of w it tells to hub, whose address it has to know to see that it is well.
+    fs::write(&deaf, "")?;
+    until(&bed, "renoded", "w[0]", "w is not ready any more", |w| w["state"] == "unready")?;
+    head.until_stdout("hup: {\"generation\"", SOON)?;
+    fs::remove_file(&deaf)?;
+    until(&bed, "renoded", "w[0]", "w is ready again", |w| w["state"] == "ready")?;
+    let hub = instance(&bed, "renoded", "hub[0]")?;
+    ensure!(hub["state"] == "ready", "{hub}");
+    let events = bed.a2arun(["events", "renoded/hub"]).run()?;
+    ensure!(!events.stdout.contains("unready"), "{}", events.describe());
     ends(head, &bed)?;
     bed.finish()
 }
@@ -398,5 +544,44 @@ topology: {type: hub-spoke, hub: controller, spokes: [weather]}
     head.until_stderr("controller[0]@n1 ✓ weather[0]@n2:", SOON)?;
     until(&bed, "cut", "weather[0]", "NET is good again", |w| w["net"] == true)?;
     ends(head, &bed)?;
+    bed.finish()
+}
+
+#[test]
+fn a_question_is_answered_or_the_command_fails() -> Result<()> {
+    let bed = Bed::new("unanswered")?;
+    // A task that is done long before does not end a job that was started to be asked.
+    let job = bed.job(
+        "mixed",
+        "\
+agents:
+  - {id: w, command: ['{agent}', serve, --start-ms, '300'], config: {port: auto}}
+  - {id: t, command: ['true'], protocol: none}
+",
+    )?;
+    let asked = bed.a2arun(["--query", "are you there?"]).arg(&job).run()?;
+    asked.expect_code(0)?;
+    ensure!(asked.stdout.contains("are you there?"), "{}", asked.describe());
+    // Whoever is asked leaves without a word, as if all were well.
+    let leaves = "\
+import http.server, os
+class Leaves(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_error(404)
+    def do_POST(self):
+        os._exit(0)
+http.server.HTTPServer(('127.0.0.1', int(os.environ['PORT'])), Leaves).serve_forever()
+";
+    fs::write(bed.folder().join("jobs/leaves.py"), leaves)?;
+    let job = bed.job(
+        "leaves",
+        "agents: [{id: w, command: [python3, leaves.py], workdir: ., config: {port: auto}}]\n",
+    )?;
+    let asked = bed.a2arun(["--query", "are you there?", "--output", "json"]).arg(&job).run()?;
+    ensure!(asked.code != 0, "{}", asked.describe());
+    let result = asked.json()?;
+    ensure!(result["result"] == "failed" && result["answer"].is_null(), "{result}");
+    ensure!(result["first_cause"]["why"].is_string(), "{result}");
+    bed.nothing_runs()?;
     bed.finish()
 }

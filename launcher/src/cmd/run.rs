@@ -67,7 +67,7 @@ pub(super) async fn run(args: RunArgs, context: &Context) -> anyhow::Result<u8> 
             None
         }
     };
-    let (journal, journal_writer) = open_journal(folder.as_ref().map(|(folder, _)| folder));
+    let (journal, journal_writer) = open_journal(folder.as_ref().map(|(folder, _)| folder), &job);
     let (io, kept) = make_io(&args, context, &job, sinks, (files, journal), asks);
     let mut outcome = head::run(job, io, signals).await;
     servers.shutdown().await;
@@ -176,7 +176,8 @@ fn make_io(
         (_, true, false) => Volume::Errors,
         (OutputFormat::Human | OutputFormat::Json | OutputFormat::Jsonl, _, _) => Volume::Progress,
     };
-    let (talk, kept) = Talk::new(&sinks, context.stderr_style(args.output), volume);
+    let (talk, kept) =
+        Talk::new(&sinks, context.stderr_style(args.output), volume, job.mask.clone());
     let sink = |terminal: bool| if terminal { Sink::Terminal } else { Sink::Raw };
     let format = match args.output.output {
         OutputFormat::Jsonl => LogFormat::Jsonl { seq: Arc::new(AtomicU64::new(1)) },
@@ -196,8 +197,8 @@ fn make_io(
 }
 
 /// The job is worth more than its journal.
-fn open_journal(folder: Option<&RunFolder>) -> (Journal, Option<JournalWriter>) {
-    match folder.map(|folder| Journal::start(folder.path())) {
+fn open_journal(folder: Option<&RunFolder>, job: &Job) -> (Journal, Option<JournalWriter>) {
+    match folder.map(|folder| Journal::start(folder.path(), job.mask.clone())) {
         Some(Ok((journal, writer))) => (journal, Some(writer)),
         Some(Err(error)) => {
             say(&format!("warning: no events of this run are written down: {error}"));

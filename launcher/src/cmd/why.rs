@@ -1,5 +1,6 @@
 //! `why`: what is known of why an instance is as it is, the last first cause at the top.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use a2arun_core::exit_code::LauncherCode;
@@ -9,12 +10,13 @@ use a2arun_core::status::{EventJson, InstanceState, InstanceStatusJson, StatusJs
 use anyhow::Context as _;
 use jiff::Timestamp;
 use serde::Serialize;
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::cli::{OutputFormat, WhyArgs};
-use crate::cmd::Context;
 use crate::cmd::status::{Answers, current, entry};
-use crate::output::{duration, print_json, print_line};
+use crate::cmd::{Context, secrets};
+use crate::output::{duration, print_json, print_line, say};
 use crate::registry::{Entry, Events};
 use crate::session::{Chunk, ChunkSink, LogRequest, StreamKind, read_logs};
 
@@ -50,9 +52,10 @@ pub(super) async fn why(args: &WhyArgs, context: &Context) -> anyhow::Result<u8>
     };
     let told: Vec<&InstanceStatusJson> = status.instances.iter().filter(meant).collect();
     let shown = if ranks.is_some() { told.len() } else { told.len().min(TOLD_MAX) };
+    let mut words = last_words(&told[..shown], &entry, context).await;
     let mut whys = Vec::with_capacity(shown);
     for instance in &told[..shown] {
-        let stderr = last_words(instance, &entry, context).await;
+        let stderr = words.remove(&instance.rank).unwrap_or_default();
         whys.push(WhyJson {
             name: &instance.name,
             rank: instance.rank,
@@ -152,36 +155,63 @@ fn because(
     found
 }
 
-/// Its last lines on standard error; none where nobody has them any more.
+/// Their last lines on standard error, by rank; none of those that nobody has any more.
 async fn last_words(
-    instance: &InstanceStatusJson,
+    told: &[&InstanceStatusJson],
     entry: &Entry,
     context: &Context,
-) -> Vec<String> {
-    let Some(incarnation) = instance.incarnation else { return Vec::new() };
-    let Ok(targets) = super::logs::targets(entry, None, context) else { return Vec::new() };
-    let of_host =
-        |(reach, _): &&(crate::registry::HostReach, _)| reach.name().as_str() == instance.host;
-    let Some((_, target)) = targets.iter().find(of_host) else { return Vec::new() };
-    let (run, rank) = (entry.run.run.clone(), Rank(instance.rank));
-    let request = LogRequest::from(run, rank, Incarnation(incarnation), StreamKind::Stderr, 0);
-    let mut tail = Tail::default();
-    // Whatever came until then is better than nothing.
-    let _ = timeout(TAIL_LIMIT, read_logs(target, request, &mut tail)).await;
-    let text = String::from_utf8_lossy(&tail.0).into_owned();
-    let lines: Vec<&str> = text.lines().collect();
-    lines[lines.len().saturating_sub(TAIL_LINES)..].iter().map(|l| visible(l)).collect()
+) -> BTreeMap<u32, Vec<String>> {
+    let Ok(targets) = super::logs::targets(entry, None, context) else { return BTreeMap::new() };
+    let mut asked = JoinSet::new();
+    for (reach, target) in targets {
+        let of_host = told.iter().filter(|i| i.host == reach.name().as_str());
+        let tails: BTreeMap<_, _> = of_host
+            .filter_map(|i| Some(((Rank(i.rank), Incarnation(i.incarnation?)), Vec::new())))
+            .collect();
+        if tails.is_empty() {
+            continue;
+        }
+        let request = LogRequest::all(entry.run.run.clone(), Some(TAIL_LINES as u64));
+        asked.spawn(async move {
+            let mut tails = Tails(tails);
+            // Whatever came until then is better than nothing.
+            let _ = timeout(TAIL_LIMIT, read_logs(&target, request, &mut tails)).await;
+            tails.0
+        });
+    }
+    let (mask, gone) = secrets::known(&entry.run, context);
+    let mut words = BTreeMap::new();
+    for ((rank, _), bytes) in asked.join_all().await.into_iter().flatten() {
+        let masked = mask.bytes(&bytes);
+        let text = String::from_utf8_lossy(&masked);
+        // A first line that was cut may begin with the half of a secret.
+        let cut = usize::from(bytes.len() as u64 >= TAIL_BYTES);
+        let lines: Vec<&str> = text.lines().skip(cut).collect();
+        let lines: Vec<String> =
+            lines[lines.len().saturating_sub(TAIL_LINES)..].iter().map(|l| visible(l)).collect();
+        words.insert(rank.0, lines);
+    }
+    if words.values().any(|lines| !lines.is_empty())
+        && let Some(warning) = secrets::warning(&gone)
+    {
+        say(&warning);
+    }
+    words
 }
 
-#[derive(Default)]
-struct Tail(Vec<u8>);
+/// The last bytes of stderr, by rank and incarnation; of nobody else.
+struct Tails(BTreeMap<(Rank, Incarnation), Vec<u8>>);
 
-impl ChunkSink for Tail {
+impl ChunkSink for Tails {
     async fn chunk(&mut self, chunk: Chunk) {
-        self.0.extend_from_slice(&chunk.data);
-        let max = usize::try_from(TAIL_BYTES).unwrap_or(usize::MAX);
-        let surplus = self.0.len().saturating_sub(max);
-        self.0.drain(..surplus);
+        let key = (chunk.rank, chunk.incarnation);
+        let wanted = self.0.get_mut(&key).filter(|_| chunk.stream == StreamKind::Stderr);
+        if let Some(tail) = wanted {
+            tail.extend_from_slice(&chunk.data);
+            let max = usize::try_from(TAIL_BYTES).unwrap_or(usize::MAX);
+            let surplus = tail.len().saturating_sub(max);
+            tail.drain(..surplus);
+        }
     }
 
     fn has_partial(&self) -> bool {

@@ -47,7 +47,7 @@ pub(crate) async fn run(job: Job, io: Io, signals: Signals) -> Outcome {
     let (events_in, events) = mpsc::channel(EVENTS_DEPTH);
     let mut head = Head::new(job, io, signals, events_in, events);
     head.feed(Event::HostsKnown);
-    let rules = head.instances.tally().rules(head.job.on_failure);
+    let rules = head.rules();
     head.feed(Event::PlanReady(rules));
     head.feed(Event::LaunchRequested);
     while !head.state.is_terminal() {
@@ -268,6 +268,9 @@ impl Head {
 
     fn settle(&mut self) {
         while let Some(event) = self.queue.pop_front() {
+            if self.waits_for_answer(&event) {
+                continue;
+            }
             let now = Timestamp::now();
             match job::advance(&self.state, event, now) {
                 Ok((next, effects)) => {

@@ -3,7 +3,8 @@
 
 use a2arun_core::exit_code::LauncherCode;
 use a2arun_core::ids::Rank;
-use a2arun_core::machine::job::{Event, StopBy};
+use a2arun_core::machine::job::{Event, Phase, Rules, StopBy};
+use a2arun_core::mask::MaskStream;
 use a2arun_core::plan::HostIx;
 use a2arun_core::spec::AgentIx;
 use tokio::task::JoinSet;
@@ -19,6 +20,35 @@ use crate::target::chain;
 pub(super) type Asking = JoinSet<Result<Answer, (LauncherCode, String)>>;
 
 impl Head {
+    /// The rules of the job: where there is a question, its answer is what the job was for, and
+    /// tasks that are done before do not end it.
+    pub(super) fn rules(&self) -> Rules {
+        let rules = self.instances.tally().rules(self.job.on_failure);
+        match self.job.question.is_some() && rules.ends_with == 0 {
+            true => Rules { tasks: 0, ..rules },
+            false => rules,
+        }
+    }
+
+    /// Whether an event has to wait: an agent may end with its answer on the way. What became of
+    /// the question ends the job then.
+    pub(super) fn waits_for_answer(&self, event: &Event) -> bool {
+        matches!(event, Event::AllAgentsTerminal { .. }) && !self.asking.is_empty() && self.is_up()
+    }
+
+    fn is_up(&self) -> bool {
+        match self.state.phase {
+            Phase::Running | Phase::Degraded => true,
+            Phase::New
+            | Phase::Allocated
+            | Phase::Mapped
+            | Phase::Connecting
+            | Phase::Launching { .. }
+            | Phase::Cleanup { .. }
+            | Phase::Inactive { .. } => false,
+        }
+    }
+
     pub(super) fn ask_question(&mut self) {
         let Some(question) = self.job.question.clone() else { return };
         let Some(asked) = self.asked() else {
@@ -30,8 +60,10 @@ impl Head {
         let client = Client::new(Vec::new(), self.job.ssl_cert_file.clone());
         let (sinks, talk) = (self.io.sinks.clone(), self.io.talk.clone());
         let prints = self.job.prints_answer;
+        let mask = self.job.mask.stream();
         self.asking.spawn(async move {
-            let mut shower = Shower { sinks: prints.then_some(sinks), talk, line: String::new() };
+            let mut shower =
+                Shower { sinks: prints.then_some(sinks), talk, mask, line: Vec::new() };
             let options = AskOptions::default();
             let answer =
                 ask(&client, &asked, &question, &options, &mut |step| shower.step(step)).await;
@@ -61,6 +93,10 @@ impl Head {
     }
 
     pub(super) fn answered(&mut self, answer: Result<Answer, (LauncherCode, String)>) {
+        if !self.is_up() {
+            // The job is being taken down for another reason, and so was whoever was asked.
+            return;
+        }
         match answer {
             Ok(answer) => {
                 self.io.journal.write(Entry::job("answered").text(&answer.text));
@@ -70,7 +106,7 @@ impl Head {
                     self.question_failed(answer.exit_code(), text);
                     return;
                 }
-                self.answer = Some(answer.text);
+                self.answer = Some(self.job.mask.text(&answer.text));
                 self.feed(Event::StopRequested(StopBy::Done));
             }
             Err((code, text)) => self.question_failed(code, text),
@@ -104,7 +140,9 @@ impl Job {
 struct Shower {
     sinks: Option<Sinks>,
     talk: Talk,
-    line: String,
+    /// `None`: there is nothing to mask.
+    mask: Option<MaskStream>,
+    line: Vec<u8>,
 }
 
 impl Shower {
@@ -115,27 +153,34 @@ impl Shower {
                 self.talk.progress(&format!("asking {url} ({dialect})"));
             }
             Step::Note(text) => self.talk.progress(&text),
-            Step::Answer(text) => self.line.push_str(&text),
+            Step::Answer(text) => match &mut self.mask {
+                Some(mask) => mask.push(text.as_bytes(), &mut self.line),
+                None => self.line.extend_from_slice(text.as_bytes()),
+            },
             Step::Raw(_) => {}
         }
-        if let (Some(end), Some(sinks)) = (self.line.rfind('\n'), &self.sinks) {
+        let end = self.line.iter().rposition(|b| *b == b'\n');
+        if let (Some(end), Some(sinks)) = (end, &self.sinks) {
             // Where there is no room the rest comes at the end, where it is waited for.
             if let Ok(permit) = sinks.stdout.try_reserve() {
-                permit.send(self.line.drain(..=end).collect::<String>().into_bytes());
+                permit.send(self.line.drain(..=end).collect());
             }
         }
     }
 
     async fn finish(mut self) {
+        if let Some(mask) = &mut self.mask {
+            mask.finish(&mut self.line);
+        }
         if self.line.is_empty() {
             return;
         }
-        if !self.line.ends_with('\n') {
-            self.line.push('\n');
+        if self.line.last() != Some(&b'\n') {
+            self.line.push(b'\n');
         }
         if let Some(sinks) = &self.sinks {
             // A reader that is gone does not want it.
-            let _ = sinks.stdout.send(self.line.into_bytes()).await;
+            let _ = sinks.stdout.send(self.line).await;
         }
     }
 }

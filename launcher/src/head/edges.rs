@@ -29,12 +29,12 @@ const NAMED_MAX: usize = 8;
 /// Edges that are being proven, and what came of those that were.
 #[derive(Debug, Default)]
 pub(super) struct Edges {
-    /// Hosts that have not answered.
-    waiting: BTreeSet<HostIx>,
+    /// Hosts that have not answered, with those whom they try.
+    waiting: BTreeMap<HostIx, Vec<u32>>,
     /// Callees that were not reached, from which host, and why.
     broken: BTreeMap<(HostIx, u32), String>,
-    /// Callees that were looked at.
-    proven: BTreeSet<u32>,
+    /// Callees that were tried.
+    tried: BTreeSet<u32>,
     done: bool,
     /// When they are looked at again.
     again_at: Option<Instant>,
@@ -45,8 +45,7 @@ pub(super) struct Edges {
 impl Edges {
     /// Whether a rank is reached by everybody who calls it; `None`: nobody has tried.
     pub(super) fn reached(&self, rank: Rank) -> Option<bool> {
-        let tried = self.proven.contains(&rank.0);
-        tried.then(|| !self.broken.keys().any(|(_, key)| *key == rank.0))
+        self.tried.contains(&rank.0).then(|| !self.broken.keys().any(|(_, key)| *key == rank.0))
     }
 
     pub(super) fn wake_at(&self) -> Option<Instant> {
@@ -62,8 +61,7 @@ impl Head {
         for host in self.job.plan.host_indices() {
             let targets = self.reach_targets(host);
             if !targets.is_empty() {
-                edges.waiting.insert(host);
-                edges.proven.extend(targets.iter().map(|t| t.key));
+                edges.waiting.insert(host, targets.iter().map(|t| t.key).collect());
                 asks.push((host, Command::Reach { targets, limit: LIMIT }));
             }
         }
@@ -115,10 +113,11 @@ impl Head {
 
     /// A host has tried.
     pub(super) fn reached(&mut self, host: HostIx, failures: Vec<(u32, String)>) {
-        if !self.edges.waiting.remove(&host) {
+        let Some(tried) = self.edges.waiting.remove(&host) else {
             self.reached_again(host, failures);
             return;
-        }
+        };
+        self.edges.tried.extend(tried);
         for (key, why) in failures {
             self.edges.broken.insert((host, key), why);
         }
@@ -133,6 +132,19 @@ impl Head {
         {
             return;
         }
+        // Who has ended meanwhile, as a task may, is nobody's broken edge: its end is told.
+        let instances = &self.instances;
+        self.edges.broken.retain(|(_, key), _| {
+            instances.get(Rank(*key)).is_none_or(|i| match i.mirror.shown() {
+                InstanceState::Ready | InstanceState::Unready | InstanceState::Lost => true,
+                InstanceState::Pending
+                | InstanceState::Assigned
+                | InstanceState::Starting
+                | InstanceState::Stopping
+                | InstanceState::Backoff
+                | InstanceState::Exited => false,
+            })
+        });
         let broken: Vec<(HostIx, u32, String)> =
             self.edges.broken.iter().map(|((h, k), why)| (*h, *k, why.clone())).collect();
         let mut fatal = None;
@@ -142,11 +154,15 @@ impl Head {
             let from = plan.host(*host).name().as_str();
             let entry = Entry::instance("edge-broken", plan, Rank(*key));
             self.io.journal.write(entry.with("from", from).text(&text));
+            let fails = self.must_be_reached(*key);
             if n < NAMED_MAX {
-                self.show.failure(&text);
+                match fails {
+                    true => self.show.failure(&text),
+                    false => self.show.warning(&text),
+                }
                 listens.iter().for_each(|hint| self.show.hint(hint));
             }
-            if self.must_be_reached(*key) {
+            if fails {
                 fatal.get_or_insert((*host, text));
             }
         }
@@ -170,7 +186,7 @@ impl Head {
     }
 
     fn look_again_later(&mut self) {
-        if self.edges.proven.is_empty() {
+        if self.edges.tried.is_empty() {
             return;
         }
         let plan = &self.job.plan;

@@ -1,5 +1,6 @@
 //! What is said to the person at the terminal, on stderr.
 
+use a2arun_core::mask::Mask;
 use tokio::sync::mpsc;
 
 use crate::output::printer::Sinks;
@@ -35,12 +36,14 @@ pub(crate) struct Talk {
     kept: mpsc::Sender<Vec<u8>>,
     style: Style,
     volume: Volume,
+    mask: Mask,
 }
 
 impl Talk {
-    pub(crate) fn new(sinks: &Sinks, style: Style, volume: Volume) -> (Self, Kept) {
+    /// What `mask` knows is starred out: hosts and agents may say anything.
+    pub(crate) fn new(sinks: &Sinks, style: Style, volume: Volume, mask: Mask) -> (Self, Kept) {
         let (keep, kept) = mpsc::channel(KEPT_DEPTH);
-        (Self { stderr: sinks.stderr.clone(), kept: keep, style, volume }, Kept(kept))
+        (Self { stderr: sinks.stderr.clone(), kept: keep, style, volume, mask }, Kept(kept))
     }
 
     pub(crate) fn style(&self) -> Style {
@@ -89,7 +92,7 @@ impl Talk {
     }
 
     fn send(&self, text: &str) -> Result<(), Vec<u8>> {
-        let mut bytes = text.as_bytes().to_vec();
+        let mut bytes = self.mask.bytes(text.as_bytes());
         if bytes.last() != Some(&b'\n') {
             bytes.push(b'\n');
         }

@@ -120,6 +120,9 @@ impl ConnectError {
     /// What would help.
     pub(crate) fn hint(&self) -> Option<&'static str> {
         match self {
+            Self::Version(_) => {
+                Some("a2arun and every noded have to be of one version: install the older one anew")
+            }
             Self::Trust(_) => Some("a2arun trust init makes the folder; --trust DIR names another"),
             Self::Refused(Refusal::OtherHost { .. }) => {
                 Some("a2arun trust issue HOST makes the certificate for its name in the hostfile")
@@ -138,7 +141,6 @@ impl ConnectError {
             | Self::Start { .. }
             | Self::NotReady(_)
             | Self::Stranger { .. }
-            | Self::Version(_)
             | Self::NotAttached(_)
             | Self::NoRun(_) => None,
         }

@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use a2arun_core::ids::{Generation, RequestId};
-use a2arun_core::launch::Readiness;
+use a2arun_core::launch::{PeersHook, Readiness};
 use a2arun_core::machine::instance::Rules;
 use a2arun_core::outcome::{ExitRecord, WaitStatus};
 use a2arun_core::record::{self, Kind};
@@ -39,6 +39,15 @@ pub struct SpawnRecord {
     pub readiness: Readiness,
     /// Its main port.
     pub port: Option<u16>,
+    /// Its ports beside the main one. Absent, as what follows, in records of older versions.
+    #[serde(default)]
+    pub more_ports: Vec<u16>,
+    /// The address it was told, to look at beside loopback.
+    #[serde(default)]
+    pub address: Option<String>,
+    /// What happens when its peers change.
+    #[serde(default)]
+    pub peers_hook: PeersHook,
 }
 
 /// Which stream of an instance.

@@ -38,7 +38,7 @@ pub(super) async fn find(
         };
         let (address, open) = match connected {
             Ok(connected) => connected,
-            Err(text) => return Found::NotYet(text),
+            Err(unconnected) => return Found::NotYet(unconnected.text),
         };
         match http::get(open, address, path, limit, SeenCard::TEXT_BYTES_MAX).await {
             Ok(http::Answer { status: status @ (200 | 401 | 403), body }) => {

@@ -67,8 +67,13 @@ async fn look(target: &Target, level: Option<Level>) -> Result<(), String> {
         ReadinessCheck::Alive | ReadinessCheck::Log { .. } => None,
     };
     let Some(port) = port else { return Ok(()) };
-    let (address, stream) = look::connect(target, port, limit).await?;
-    owner::owner(target.pid, port)?;
+    let (address, stream) = match look::connect(target, port, limit).await {
+        Ok(connected) => connected,
+        // Its queue is full: it is busy, as long as it is its queue.
+        Err(error) if error.silent && !owner::owner(target.pid, port)?.is_empty() => return Ok(()),
+        Err(error) => return Err(error.text),
+    };
+    owner::owner_lately(target.pid, port)?;
     match &target.readiness.check {
         ReadinessCheck::Http { path, status, .. } => {
             match http::get(stream, address, path, limit, 0).await {

@@ -52,10 +52,14 @@ impl<'a> Looker<'a> {
                 };
             }
             ReadinessCheck::Log { .. } => {
-                return match self.log.as_mut().map(log::Scanner::scan) {
-                    Some(Ok(true)) => plain(Level::Log),
-                    Some(Err(text)) => Look::NotYet(text),
-                    Some(Ok(false)) | None => {
+                let scanned = match &mut self.log {
+                    Some(log) => log.scan().await,
+                    None => Ok(false),
+                };
+                return match scanned {
+                    Ok(true) => plain(Level::Log),
+                    Err(text) => Look::NotYet(text),
+                    Ok(false) => {
                         Look::NotYet("no line of its output matches `readiness.pattern`".to_owned())
                     }
                 };
@@ -68,7 +72,7 @@ impl<'a> Looker<'a> {
         let Some(port) = port else { return plain(Level::Exec) };
         let (address, stream) = match connect(target, port, limit).await {
             Ok(connected) => connected,
-            Err(text) => return elsewhere(target, port, text),
+            Err(Unconnected { text, .. }) => return elsewhere(target, port, text),
         };
         let listens = match owner::owner(target.pid, port) {
             Ok(listens) => listens,
@@ -116,16 +120,24 @@ pub(super) fn counts(code: u16, wanted: Option<u16>) -> bool {
     wanted.map_or((200..300).contains(&code) || matches!(code, 401 | 403), |w| code == w)
 }
 
+/// Why there is no connection.
+pub(super) struct Unconnected {
+    pub(super) text: String,
+    /// Somewhere the connection was neither taken nor refused: whoever listens there is busy.
+    pub(super) silent: bool,
+}
+
 /// Connects on loopback, else to the address that the agent was told.
 pub(super) async fn connect(
     target: &Target,
     port: u16,
     limit: Duration,
-) -> Result<(SocketAddr, TcpStream), String> {
+) -> Result<(SocketAddr, TcpStream), Unconnected> {
     let told = target.address.as_ref().and_then(|a| a.parse::<IpAddr>().ok());
     let candidates =
         [Some(IpAddr::V4(Ipv4Addr::LOCALHOST)), told, Some(Ipv6Addr::LOCALHOST.into())];
     let mut first_error = None;
+    let mut silent = false;
     for ip in candidates.into_iter().flatten() {
         let address = SocketAddr::new(ip, port);
         match timeout(limit, TcpStream::connect(address)).await {
@@ -139,11 +151,13 @@ pub(super) async fn connect(
                 });
             }
             Err(_) => {
+                silent = true;
                 first_error.get_or_insert_with(|| format!("{address}: no answer"));
             }
         }
     }
-    Err(first_error.unwrap_or_else(|| format!("nothing listens on port {port}")))
+    let text = first_error.unwrap_or_else(|| format!("nothing listens on port {port}"));
+    Err(Unconnected { text, silent })
 }
 
 /// The port is closed; does the agent listen somewhere else?

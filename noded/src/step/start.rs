@@ -263,6 +263,9 @@ fn spawn(
         rules: rules.clone(),
         readiness: template.readiness.clone(),
         port: launch.port,
+        more_ports: launch.ports.iter().map(|p| p.port).collect(),
+        address: env.get("AGENT_HOST").cloned(),
+        peers_hook: template.peers_hook.clone(),
     };
     if let Err(error) = dir.write_spawn(&record) {
         gated.abandon();
