@@ -229,6 +229,14 @@ topology: {{type: hub-spoke, hub: hub, spokes: [w]}}
     let answer = a2arun_e2e::http::ask(&hub, "ask-peers")?;
     ensure!(answer.contains("w[0]"), "the hub has its new URL: {answer}");
     ends(head, &bed)?;
+    // Once, not for ever: one that never gets a port ends the job.
+    let job = bed.job(
+        "never",
+        "agents: [{id: w, command: [sh, -c, 'echo EADDRINUSE >&2; exit 7'], config: {port: auto}}]\n",
+    )?;
+    let failed = bed.a2arun([&job]).run()?;
+    failed.expect_code(7)?;
+    ensure!(failed.stderr.matches("trying another port").count() == 1, "{}", failed.describe());
     let job = bed.job("fixed", &text("28123"))?;
     let failed = bed.a2arun([&job]).run()?;
     failed.expect_code(1)?.expect_stderr(&[
@@ -422,7 +430,7 @@ fn readiness_by_log_named_ports_and_completed_dependencies() -> Result<()> {
         "\
 agents:
   - id: migrate
-    command: [sh, -c, 'echo migrating; sleep 0.3; echo migrated']
+    command: [sh, -c, 'echo migrating; sleep 1.5; echo migrated']
     protocol: none
   - id: model
     command: [sh, -c, 'echo \"loading 10%\"; sleep 0.2; echo \"server listening on :$PORT_GRPC\"; sleep 1000']
