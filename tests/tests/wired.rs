@@ -463,6 +463,34 @@ agents:
 }
 
 #[test]
+fn who_waits_for_a_start_does_not_wait_for_more() -> Result<()> {
+    let bed = Bed::new("started")?;
+    let job = bed.job(
+        "started",
+        "\
+agents:
+  - {id: slow, command: ['{agent}', serve, --start-ms, '1500'], config: {port: auto}}
+  - {id: web, command: ['{agent}', serve], config: {port: auto}, depends_on: {slow: started}}
+",
+    )?;
+    let mut head = bed.a2arun([&job]).spawn()?;
+    head.until_stderr("started is ready", READY)?;
+    let events = bed.a2arun(["events", "started", "--output", "jsonl"]).run()?;
+    let at = |what: &str, agent: Option<&str>| {
+        let found = |line: &str| {
+            let event: Value = serde_json::from_str(line).unwrap_or_default();
+            (event["kind"] == what || event["state"] == what) && event["agent"].as_str() == agent
+        };
+        events.stdout.lines().position(found).with_context(|| format!("no {what} of {agent:?}"))
+    };
+    ensure!(at("spawned", Some("slow"))? < at("spawned", Some("web"))?, "{}", events.stdout);
+    ensure!(at("ready", Some("web"))? < at("ready", Some("slow"))?, "{}", events.stdout);
+    ensure!(at("ready", Some("slow"))? < at("running", None)?, "{}", events.stdout);
+    ends(head, &bed)?;
+    bed.finish()
+}
+
+#[test]
 fn a_card_that_leads_nowhere_is_warned_of() -> Result<()> {
     let bed = Bed::new("card")?;
     let job = bed.job(
