@@ -14,7 +14,7 @@ use crate::leftovers;
 use crate::run::{Output, Run};
 
 /// How scripts/testbed is to make hosts: `ns` or `loopback`; unset, whatever is possible.
-const ADDRESSES: &str = "A2ARUN_TESTBED_ADDRESSES";
+pub(crate) const ADDRESSES: &str = "A2ARUN_TESTBED_ADDRESSES";
 
 /// One test's surroundings. [`Bed::finish`] ends it and looks at what is left.
 #[derive(Debug)]
@@ -150,6 +150,11 @@ impl Bed {
             skipped(&format!("{needed_for}: network namespaces are refused here"));
         }
         has
+    }
+
+    /// The folder with the built binaries.
+    pub fn binaries(&self) -> &Path {
+        &self.bin
     }
 
     /// The test agent's path.
@@ -359,7 +364,15 @@ impl Bed {
         if let Err(left) = leftovers::end_daemons(&self.folder) {
             wrong.push(left);
         }
-        let Some(hosts) = &self.hosts else { return wrong };
+        let Some(hosts) = &self.hosts else {
+            // A page of the guide makes hosts itself, and may have failed before it took them down.
+            let made = self.folder.join("h");
+            if made.join("testbed.env").exists() {
+                wrong.push("a testbed is left".to_owned());
+                let _ = self.testbed_in(&made, "down", &[]);
+            }
+            return wrong;
+        };
         if let Err(error) = self.testbed_in(&hosts.folder, "down", &[]) {
             wrong.push(error.to_string());
         }

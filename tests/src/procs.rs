@@ -106,17 +106,24 @@ pub fn agents(folder: &Path) -> Vec<(u32, Proc)> {
     found
 }
 
-/// The inodes of the pipes that a process has open, with how often.
+/// The inodes of the pipes that a process can read from, with how often.
 pub fn pipes(pid: i32) -> BTreeMap<String, u32> {
     let mut found = BTreeMap::new();
     for entry in fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten() {
         let Ok(link) = fs::read_link(entry.path()) else { continue };
         let link = link.to_string_lossy().into_owned();
-        if link.starts_with("pipe:") {
+        if link.starts_with("pipe:") && can_read(pid, &entry.file_name().to_string_lossy()) {
             *found.entry(link).or_insert(0) += 1;
         }
     }
     found
+}
+
+/// By the access mode of proc_pid_fdinfo(5), in octal: 01 writes only.
+fn can_read(pid: i32, fd: &str) -> bool {
+    let info = fs::read_to_string(format!("/proc/{pid}/fdinfo/{fd}")).unwrap_or_default();
+    let flags = info.lines().find_map(|line| line.strip_prefix("flags:"));
+    flags.is_some_and(|flags| !flags.trim_end().ends_with(['1', '3', '5', '7']))
 }
 
 fn all() -> Vec<i32> {

@@ -145,12 +145,16 @@ pub fn run(bed: &Bed, storm: &Storm) -> Result<Outcome> {
         if number + 1 == storm.kills {
             break;
         }
-        let back =
-            wait_for("everybody to be back", RECOVERY_MAX, || match unguarded(bed.folder()) {
-                _ if victim.lives() => Poll::NotYet("the victim lives".to_owned()),
+        let back = wait_for("everybody to be back", RECOVERY_MAX, || {
+            // Before the others are looked at: it is not among them any more.
+            if victim.lives() {
+                return Poll::NotYet("the victim lives".to_owned());
+            }
+            match unguarded(bed.folder()) {
                 None => Poll::Ready(()),
                 Some(why) => Poll::NotYet(why),
-            });
+            }
+        });
         if let Err(error) = back {
             wrong.push(format!("after kill {number} of {}: {error}", victim.comm));
             break;
@@ -158,7 +162,11 @@ pub fn run(bed: &Bed, storm: &Storm) -> Result<Outcome> {
         recovery.push(at.elapsed());
         for (rank, agent) in &agents {
             if !agent.lives() {
-                wrong.push(format!("rank {rank} (pid {}) died in kill {number}", agent.pid));
+                let of = victim.env("A2ARUN_RANK").unwrap_or_default();
+                wrong.push(format!(
+                    "rank {rank} (pid {}) died in kill {number} of {} {of} (pid {})",
+                    agent.pid, victim.comm, victim.pid
+                ));
             }
         }
         if !wrong.is_empty() {

@@ -343,3 +343,24 @@ fn escape_sequences_reach_no_file_damaged() -> Result<()> {
     ensure!(stored == b"\x1b[31mred\x1b[0m\n", "{stored:?}");
     bed.finish()
 }
+
+#[test]
+fn last_words_are_those_of_the_one_that_failed() -> Result<()> {
+    let bed = Bed::new("words")?;
+    let job = bed.job(
+        "words",
+        "\
+agents:
+  - {id: noisy, command: [sh, -c, 'echo noise >&2; echo noise; sleep 1000'], protocol: none, lifecycle: service}
+  - {id: w, command: [sh, -c, 'echo to stdout; echo my last word >&2; exit 7'], protocol: none, depends_on: [noisy]}
+",
+    )?;
+    let failed = bed.a2arun([&job]).run()?;
+    failed.expect_code(7)?;
+    let (_, block) = failed.stderr.split_once("its last").context("no block")?;
+    ensure!(block.starts_with(" 1 line on stderr:\n  my last word\n"), "{}", failed.describe());
+    let result = bed.a2arun(["--output", "json"]).arg(&job).run()?.json()?;
+    ensure!(result["first_cause"]["stderr"] == serde_json::json!(["my last word"]), "{result}");
+    bed.nothing_runs()?;
+    bed.finish()
+}

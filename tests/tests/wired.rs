@@ -418,6 +418,7 @@ fn events_are_followed_to_the_end() -> Result<()> {
     let why = bed.a2arun(["why", "events/w"]).run()?;
     ensure!(why.stdout.contains("failed: exited with 3"), "{}", why.describe());
     ensure!(why.stdout.contains("dying with 3"), "its last words: {}", why.describe());
+    ensure!(!why.stdout.contains("listening on"), "on stderr alone: {}", why.describe());
     bed.nothing_runs()?;
     bed.finish()
 }
@@ -544,6 +545,41 @@ execution: {entry_point: w, input: 'are you there?'}
     let asked = bed.a2arun(["--query", "x"]).arg(&job).run()?;
     asked.expect_code(65)?.expect_stderr(&["nobody in this job can be asked"])?;
     bed.nothing_runs()?;
+    bed.finish()
+}
+
+#[test]
+fn an_edge_that_breaks_while_the_job_runs_is_seen_and_its_mending_too() -> Result<()> {
+    let bed = Bed::with_hosts("cut", 2)?;
+    if !bed.has_namespaces("a network that breaks between two hosts") {
+        return bed.finish();
+    }
+    let job = bed.job(
+        "cut",
+        "\
+agents:
+  - id: weather
+    command: ['{agent}', serve]
+    config: {port: auto}
+    readiness: {period: 1s}
+    placement: {host: n2}
+  - {id: controller, command: ['{agent}', serve], config: {port: auto}, placement: {host: n1}}
+topology: {type: hub-spoke, hub: controller, spokes: [weather]}
+",
+    )?;
+    let mut head = bed.a2arun_on_hosts([&job]).spawn()?;
+    head.until_stderr("cut is ready", READY)?;
+    let there = bed.address(2);
+    // The head still hears both.
+    bed.testbed("exec", &["n1", "ip", "route", "add", "unreachable", &there])?;
+    head.until_stderr("controller[0]@n1 ✗ weather[0]@n2:", SOON)?;
+    until(&bed, "cut", "weather[0]", "NET is not stale", |w| {
+        w["net"] == false && w["ready"] == true
+    })?;
+    bed.testbed("exec", &["n1", "ip", "route", "del", "unreachable", &there])?;
+    head.until_stderr("controller[0]@n1 ✓ weather[0]@n2:", SOON)?;
+    until(&bed, "cut", "weather[0]", "NET is good again", |w| w["net"] == true)?;
+    ends(head, &bed)?;
     bed.finish()
 }
 

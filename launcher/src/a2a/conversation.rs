@@ -92,9 +92,21 @@ impl<'a> Conversation<'a> {
                 Miss::Next(error) | Miss::Final(error) => Miss::Final(error),
             })?;
         }
+        if delivery == Delivery::Stream && dialect != Dialect::Query && self.reply.text().is_empty()
+        {
+            self.look_once().await;
+        }
         let last = self.reply.end();
         self.show(last);
         Ok(())
+    }
+
+    /// Some agents stream how their task stands and leave what came of it in the task.
+    async fn look_once(&mut self) {
+        let Some(task) = self.reply.task.clone() else { return };
+        if let Err(Miss::Next(error) | Miss::Final(error)) = self.once(Request::Look(&task)).await {
+            tracing::debug!(%error, "the task of an empty answer");
+        }
     }
 
     pub(super) fn answer(self) -> Answer {

@@ -171,7 +171,7 @@ impl Head {
 
     pub(super) async fn next(&mut self) -> Input {
         let stop = self.stop.as_ref().and_then(Schedule::wake_at);
-        let wake = [self.wall, stop, self.give_up_at, self.peers.wake_at()]
+        let wake = [self.wall, stop, self.give_up_at, self.peers.wake_at(), self.edges.wake_at()]
             .into_iter()
             .flatten()
             .fold(self.tick_at, Instant::min);
@@ -208,6 +208,7 @@ impl Head {
             Input::Clock => self.clock(),
         }
         self.tell_peers(When::Due);
+        self.look_again();
         // Whatever happened may have emptied a stage.
         self.drive_stop();
         self.settle();

@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use a2arun_core::exit_code::LauncherCode;
 use a2arun_core::ids::Rank;
-use a2arun_core::launch::ReadinessCheck;
+use a2arun_core::launch::{Readiness, ReadinessCheck};
 use a2arun_core::machine::job::{Event, OnFailure, Phase};
 use a2arun_core::plan::{HostIx, Plan};
 use a2arun_core::spec::AgentIx;
 use a2arun_core::status::InstanceState;
+use tokio::time::Instant;
 
 use crate::head::actor::{Head, Told};
 use crate::registry::JournalEntry as Entry;
@@ -18,6 +19,10 @@ use crate::session::{Command, ReachTarget};
 
 /// How long somebody who does not answer is tried: a listener may be a moment late.
 const LIMIT: Duration = Duration::from_secs(5);
+/// The same for edges that held before.
+const AGAIN_LIMIT: Duration = Duration::from_secs(1);
+/// Edges are looked at again no sooner than this.
+const AGAIN_MIN: Duration = Duration::from_secs(1);
 /// How many broken edges are named.
 const NAMED_MAX: usize = 8;
 
@@ -31,12 +36,20 @@ pub(super) struct Edges {
     /// Callees that were tried.
     tried: BTreeSet<u32>,
     done: bool,
+    /// When they are looked at again.
+    again_at: Option<Instant>,
+    /// What a host was asked again and has not answered.
+    asked: BTreeMap<HostIx, BTreeSet<u32>>,
 }
 
 impl Edges {
     /// Whether a rank is reached by everybody who calls it; `None`: nobody has tried.
     pub(super) fn reached(&self, rank: Rank) -> Option<bool> {
         self.tried.contains(&rank.0).then(|| !self.broken.keys().any(|(_, key)| *key == rank.0))
+    }
+
+    pub(super) fn wake_at(&self) -> Option<Instant> {
+        self.again_at
     }
 }
 
@@ -100,7 +113,10 @@ impl Head {
 
     /// A host has tried.
     pub(super) fn reached(&mut self, host: HostIx, failures: Vec<(u32, String)>) {
-        let Some(tried) = self.edges.waiting.remove(&host) else { return };
+        let Some(tried) = self.edges.waiting.remove(&host) else {
+            self.reached_again(host, failures);
+            return;
+        };
         self.edges.tried.extend(tried);
         for (key, why) in failures {
             self.edges.broken.insert((host, key), why);
@@ -161,6 +177,7 @@ impl Head {
             }
             // Before whatever is queued: the end of the last task must find a job that is up.
             Some(_) | None => {
+                self.look_again_later();
                 self.queue_first(Event::EdgesProven);
                 let terminal = self.instances.tally().terminal();
                 self.queue(terminal);
@@ -168,8 +185,80 @@ impl Head {
         }
     }
 
-    /// A callee of which its own host knows that it listens. One outside may be reached through a
-    /// proxy that only its caller knows, or come up later: nobody waits for it.
+    fn look_again_later(&mut self) {
+        if self.edges.tried.is_empty() {
+            return;
+        }
+        let plan = &self.job.plan;
+        let called = self.called.iter().filter(|a| plan.agent(**a).external.is_none());
+        let periods =
+            called.map(|a| self.job.spec.agent(*a).readiness_of(&self.job.spec.deployment).period);
+        let period = periods.min().unwrap_or(Readiness::default_period());
+        // A mesh of a thousand is no reason to do nothing else.
+        let count: usize = plan.host_indices().map(|h| self.reach_targets(h).len()).sum();
+        let floor = AGAIN_MIN.max(Duration::from_millis(10 * u64::try_from(count).unwrap_or(0)));
+        self.edges.again_at = Some(Instant::now() + period.max(floor));
+    }
+
+    /// While the job runs every edge is looked at again: a network may break between two hosts
+    /// that we both hear.
+    pub(super) fn look_again(&mut self) {
+        if self.edges.again_at.is_none_or(|at| Instant::now() < at) {
+            return;
+        }
+        self.edges.again_at = None;
+        if !matches!(self.state.phase, Phase::Running | Phase::Degraded) {
+            return;
+        }
+        for host in self.job.plan.clone().host_indices() {
+            let targets = self.reach_targets(host);
+            if targets.is_empty() || self.edges.asked.contains_key(&host) {
+                continue;
+            }
+            let keys = targets.iter().map(|t| t.key).collect();
+            let command = Command::Reach { targets, limit: AGAIN_LIMIT };
+            if self.hosts.get(host).is_some_and(|entry| entry.connected && entry.send(command)) {
+                self.edges.asked.insert(host, keys);
+            }
+        }
+        self.look_again_later();
+    }
+
+    fn reached_again(&mut self, host: HostIx, failures: Vec<(u32, String)>) {
+        let Some(asked) = self.edges.asked.remove(&host) else { return };
+        let failures: BTreeMap<u32, String> = failures.into_iter().collect();
+        let plan = self.job.plan.clone();
+        let from = plan.host(host).name().as_str();
+        for key in asked {
+            // One that ended meanwhile is told of as such.
+            let ready = plan.get(Rank(key)).is_none_or(|i| {
+                let shown = self.instances.get(i.rank).map(|i| i.mirror.shown());
+                shown == Some(InstanceState::Ready)
+            });
+            let before = self.edges.broken.contains_key(&(host, key));
+            match failures.get(&key) {
+                Some(why) if !before && ready => {
+                    let (text, _) = self.edge_line(host, key, why);
+                    let entry = Entry::instance("edge-broken", &plan, Rank(key));
+                    self.io.journal.write(entry.with("from", from).text(&text));
+                    self.show.warning(&text);
+                    self.edges.broken.insert((host, key), why.clone());
+                }
+                None if before => {
+                    let (text, _) = self.edge_line(host, key, "reached again");
+                    let text = text.replace('✗', "✓");
+                    let entry = Entry::instance("edge-again", &plan, Rank(key));
+                    self.io.journal.write(entry.with("from", from).text(&text));
+                    self.show.warning(&text);
+                    self.edges.broken.remove(&(host, key));
+                }
+                Some(_) | None => {}
+            }
+        }
+    }
+
+    /// A callee of which its own host knows that it listens. What is outside of the job may be
+    /// reached through a proxy that only the agent knows.
     fn must_be_reached(&self, key: u32) -> bool {
         let plan = &self.job.plan;
         let Some(instance) = plan.get(Rank(key)) else { return false };

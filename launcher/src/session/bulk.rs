@@ -163,6 +163,7 @@ pub(crate) async fn follow_logs<S: ChunkSink>(
                 follow: true,
                 // Afterwards it goes on where it was.
                 tail_lines: tail_lines.filter(|_| cursors.0.is_empty()),
+                only: false,
             };
             link = Link::Opening(Box::pin(open_after(wait, target.clone(), request, on_demand)));
         }
@@ -285,12 +286,13 @@ pub(crate) struct LogRequest {
     cursors: Vec<v1::LogCursor>,
     follow: bool,
     tail_lines: Option<u64>,
+    only: bool,
 }
 
 impl LogRequest {
     /// Every instance, whole or from its last lines on, to what is there now.
     pub(crate) fn all(run: RunId, tail_lines: Option<u64>) -> Self {
-        Self { run, cursors: Vec::new(), follow: false, tail_lines }
+        Self { run, cursors: Vec::new(), follow: false, tail_lines, only: false }
     }
 
     /// One stream of one instance, from an offset to what is there now.
@@ -307,7 +309,7 @@ impl LogRequest {
             stream: wire::stream(stream).into(),
             offset,
         };
-        Self { run, cursors: vec![cursor], follow: false, tail_lines: None }
+        Self { run, cursors: vec![cursor], follow: false, tail_lines: None, only: true }
     }
 }
 
@@ -325,6 +327,7 @@ async fn open(
         cursors: request.cursors,
         follow: request.follow,
         tail_lines: request.tail_lines,
+        only: request.only,
     };
     let reply = client.read_logs(request).await;
     match reply {

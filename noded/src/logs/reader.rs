@@ -50,6 +50,8 @@ pub struct Request {
     pub start: Start,
     /// Go on until the run is over.
     pub follow: bool,
+    /// Only the streams for which there is an offset.
+    pub only: bool,
 }
 
 /// A block of output.
@@ -136,15 +138,16 @@ fn update(cursors: &mut Vec<Cursor>, instances: &Arc<Vec<InstanceView>>, request
     for (index, instance) in instances.iter().enumerate() {
         for (place, log) in [(0, LogFile::Out), (1, LogFile::Err)] {
             let stream = Stream { rank: instance.rank, incarnation: instance.incarnation, log };
-            // Instances are only ever added, so a cursor has its instance's place.
+            // Instances are only ever added, so a cursor has its instance's place, but for a run
+            // that left memory: what is on disk is in order of rank.
             let position = index * 2 + place;
-            if position >= cursors.len() {
-                cursors.push(Cursor::new(stream, &request.start));
+            if cursors.get(position).is_none_or(|cursor| cursor.stream != stream) {
+                match cursors.iter().position(|cursor| cursor.stream == stream) {
+                    Some(at) => cursors.swap(position, at),
+                    None => cursors.insert(position, Cursor::new(stream, request)),
+                }
             }
             let cursor = &mut cursors[position];
-            if cursor.stream != stream {
-                *cursor = Cursor::new(stream, &request.start);
-            }
             cursor.has_file = instance.has_output[place];
             cursor.size_at_end = instance.ended.map(|(out, err)| match log {
                 LogFile::Out => out,
@@ -156,36 +159,37 @@ fn update(cursors: &mut Vec<Cursor>, instances: &Arc<Vec<InstanceView>>, request
 
 /// What the ledger says of a run that is not in memory.
 fn view_of_ended(ledger: &Ledger, run: &RunId) -> RunView {
-    let instances = ledger.ranks(run).into_iter().filter_map(|rank| {
-        let dir = InstanceDir::open(&ledger.instance_dir(run, rank)).ok()?;
-        let spawned = dir.spawn().ok().flatten()?.spawned;
-        let incarnation = spawned.incarnation;
-        let size = |log| dir.log_size(log, incarnation.0);
-        let (out, err) = (size(LogFile::Out), size(LogFile::Err));
-        let has_output = [out > 0, err > 0];
-        Some(InstanceView { rank, incarnation, has_output, ended: Some((out, err)) })
-    });
-    RunView { instances: Arc::new(instances.collect()), ended: true }
+    let mut instances = Vec::new();
+    for rank in ledger.ranks(run) {
+        let Ok(dir) = InstanceDir::open(&ledger.instance_dir(run, rank)) else { continue };
+        let Some(spawned) = dir.spawn().ok().flatten().map(|record| record.spawned) else {
+            continue;
+        };
+        // With those that were tried again.
+        for incarnation in 1..=spawned.incarnation.0 {
+            let size = |log| dir.log_size(log, incarnation);
+            let (out, err) = (size(LogFile::Out), size(LogFile::Err));
+            instances.push(InstanceView {
+                rank,
+                incarnation: Incarnation(incarnation),
+                has_output: [out > 0, err > 0],
+                ended: Some((out, err)),
+            });
+        }
+    }
+    RunView { instances: Arc::new(instances), ended: true }
 }
 
 impl Cursor {
-    fn new(stream: Stream, start: &Start) -> Self {
-        let (offset, last_lines) = match start {
+    fn new(stream: Stream, request: &Request) -> Self {
+        let (offset, last_lines, done) = match &request.start {
             Start::Offsets(offsets) => {
                 let known = offsets.iter().find(|(s, _)| *s == stream);
-                (known.map_or(0, |(_, offset)| *offset), None)
+                (known.map_or(0, |(_, offset)| *offset), None, request.only && known.is_none())
             }
-            Start::LastLines(lines) => (0, Some(*lines)),
+            Start::LastLines(lines) => (0, Some(*lines), false),
         };
-        Self {
-            stream,
-            offset,
-            file: None,
-            size_at_end: None,
-            has_file: false,
-            last_lines,
-            done: false,
-        }
+        Self { stream, offset, file: None, size_at_end: None, has_file: false, last_lines, done }
     }
 
     /// The next block; `None` where there is nothing now.

@@ -262,7 +262,7 @@ fn decode(request: v1::ReadLogsRequest) -> Result<logs::Request, Status> {
                 .collect::<Result<_, Status>>()?,
         ),
     };
-    Ok(logs::Request { run, start, follow: request.follow })
+    Ok(logs::Request { run, start, follow: request.follow, only: request.only })
 }
 
 fn encode(chunk: Chunk) -> v1::LogChunk {

@@ -88,6 +88,9 @@ class Handler(BaseHTTPRequestHandler):
             self.reply(404, {"detail": "Not Found"})
             return
         method, params = body.get("method"), body.get("params", {})
+        if method == "GetTask" and params["id"] == "mute":
+            self.result({"task": {**task("COMPLETED", artifact="left in the task")["task"], "id": "mute"}})
+            return
         if method == "GetTask":
             looks[params["id"]] = looks.get(params["id"], 0) + 1
             done = looks[params["id"]] >= 3
@@ -109,6 +112,9 @@ class Handler(BaseHTTPRequestHandler):
             pieces = [task("WORKING", "lookïng"), task("COMPLETED", artifact="größe ✓")]
             events = [f": ping\r\n\r\nevent: x\r\ndata: {self.wrapped(p)}\r\n\r\n" for p in pieces]
             self.stream("".join(events))
+        elif text == "mute":
+            ended = {"taskId": "mute", "contextId": "c1", "status": {"state": "TASK_STATE_COMPLETED"}}
+            self.stream(f"data: {self.wrapped({'statusUpdate': ended})}\n\n")
         elif text == "escape":
             self.result({"message": {"role": "ROLE_AGENT", "parts": [{"text": "\x1b[2Jhi\x07"}]}})
         elif text == "error":

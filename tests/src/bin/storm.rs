@@ -44,6 +44,10 @@ fn main() -> Result<ExitCode> {
             eprintln!("storm {}: {line}", one.name());
             failed = true;
         }
+        if !outcome.wrong.is_empty() {
+            eprintln!("storm {}: see {}", one.name(), bed.folder().display());
+            continue;
+        }
         // Killing is this program's doing, so noded's warnings about it are no finding.
         bed.allow_log("");
         if let Err(error) = bed.finish() {
