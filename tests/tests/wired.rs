@@ -464,6 +464,26 @@ agents:
 }
 
 #[test]
+fn what_waits_for_a_failed_preparation_is_never_started() -> Result<()> {
+    let bed = Bed::new("needed")?;
+    let job = bed.job(
+        "needed",
+        "\
+agents:
+  - {id: migrate, command: ['{agent}', crash, '6'], protocol: none}
+  - {id: web, command: [sh, -c, 'echo web was started'], protocol: none, depends_on: {migrate: completed}}
+",
+    )?;
+    for more in [&[][..], &["--continue"]] {
+        let failed = bed.a2arun(more).arg(&job).run()?;
+        failed.expect_code(6)?.expect_stderr(&["migrate[0] on", "exited with 6"])?;
+        ensure!(!failed.stdout.contains("web was started"), "{}", failed.describe());
+    }
+    bed.nothing_runs()?;
+    bed.finish()
+}
+
+#[test]
 fn who_waits_for_a_start_does_not_wait_for_more() -> Result<()> {
     let bed = Bed::new("started")?;
     let job = bed.job(

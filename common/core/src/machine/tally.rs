@@ -77,6 +77,7 @@ impl Tally {
                             false => spec.agent(i.agent).lifecycle,
                         },
                         ends_job: ends_with == Some(i.agent),
+                        needed: awaited[i.agent.get()],
                     },
                     stage: i.stage,
                     ready_in: early.then_some(StageIx(last)),
