@@ -230,6 +230,14 @@ topology: {{type: hub-spoke, hub: hub, spokes: [w]}}
     let answer = a2arun_e2e::http::ask(&hub, "ask-peers")?;
     ensure!(answer.contains("w[0]"), "the hub has its new URL: {answer}");
     ends(head, &bed)?;
+    // Once, not for ever: one that never gets a port ends the job.
+    let job = bed.job(
+        "never",
+        "agents: [{id: w, command: [sh, -c, 'echo EADDRINUSE >&2; exit 7'], config: {port: auto}}]\n",
+    )?;
+    let failed = bed.a2arun([&job]).run()?;
+    failed.expect_code(7)?;
+    ensure!(failed.stderr.matches("trying another port").count() == 1, "{}", failed.describe());
     let job = bed.job("fixed", &text("28123"))?;
     let failed = bed.a2arun([&job]).run()?;
     failed.expect_code(1)?.expect_stderr(&[
@@ -424,7 +432,7 @@ fn readiness_by_log_named_ports_and_completed_dependencies() -> Result<()> {
         "\
 agents:
   - id: migrate
-    command: [sh, -c, 'echo migrating; sleep 0.3; echo migrated']
+    command: [sh, -c, 'echo migrating; sleep 1.5; echo migrated']
     protocol: none
   - id: model
     command: [sh, -c, 'echo \"loading 10%\"; sleep 0.2; echo \"server listening on :$PORT_GRPC\"; sleep 1000']
@@ -452,6 +460,54 @@ agents:
     ensure!(at("ready", "model")? < at("spawned", "web")?, "{}", events.stdout);
     // It prepared the services; its end is not theirs.
     ensure!(bed.status("waits")?["state"] == "running", "{}", bed.status("waits")?);
+    ends(head, &bed)?;
+    bed.finish()
+}
+
+#[test]
+fn what_waits_for_a_failed_preparation_is_never_started() -> Result<()> {
+    let bed = Bed::new("needed")?;
+    let job = bed.job(
+        "needed",
+        "\
+agents:
+  - {id: migrate, command: ['{agent}', crash, '6'], protocol: none}
+  - {id: web, command: [sh, -c, 'echo web was started'], protocol: none, depends_on: {migrate: completed}}
+",
+    )?;
+    for more in [&[][..], &["--continue"]] {
+        let failed = bed.a2arun(more).arg(&job).run()?;
+        failed.expect_code(6)?.expect_stderr(&["migrate[0] on", "exited with 6"])?;
+        ensure!(!failed.stdout.contains("web was started"), "{}", failed.describe());
+    }
+    bed.nothing_runs()?;
+    bed.finish()
+}
+
+#[test]
+fn who_waits_for_a_start_does_not_wait_for_more() -> Result<()> {
+    let bed = Bed::new("started")?;
+    let job = bed.job(
+        "started",
+        "\
+agents:
+  - {id: slow, command: ['{agent}', serve, --start-ms, '1500'], config: {port: auto}}
+  - {id: web, command: ['{agent}', serve], config: {port: auto}, depends_on: {slow: started}}
+",
+    )?;
+    let mut head = bed.a2arun([&job]).spawn()?;
+    head.until_stderr("started is ready", READY)?;
+    let events = bed.a2arun(["events", "started", "--output", "jsonl"]).run()?;
+    let at = |what: &str, agent: Option<&str>| {
+        let found = |line: &str| {
+            let event: Value = serde_json::from_str(line).unwrap_or_default();
+            (event["kind"] == what || event["state"] == what) && event["agent"].as_str() == agent
+        };
+        events.stdout.lines().position(found).with_context(|| format!("no {what} of {agent:?}"))
+    };
+    ensure!(at("spawned", Some("slow"))? < at("spawned", Some("web"))?, "{}", events.stdout);
+    ensure!(at("ready", Some("web"))? < at("ready", Some("slow"))?, "{}", events.stdout);
+    ensure!(at("ready", Some("slow"))? < at("running", None)?, "{}", events.stdout);
     ends(head, &bed)?;
     bed.finish()
 }

@@ -177,6 +177,8 @@ pub struct Role {
     pub lifecycle: Lifecycle,
     /// It belongs to `ends_with`.
     pub ends_job: bool,
+    /// Others are not started before it has ended well.
+    pub needed: bool,
 }
 
 /// What an instance did.

@@ -239,6 +239,10 @@ fn ended(state: &State, rank: Rank, role: Role, end: End, now: Timestamp) -> (St
         }
         match state.rules.on_failure {
             OnFailure::Stop => return stop(&next, failure_cause(state, &end, failure), now),
+            // What waits for it can never start.
+            OnFailure::Continue if role.needed && is_launching(state) => {
+                return stop(&next, failure_cause(state, &end, failure), now);
+            }
             OnFailure::Continue => {}
         }
     }
@@ -248,6 +252,20 @@ fn ended(state: &State, rank: Rank, role: Role, end: End, now: Timestamp) -> (St
         next.rules.tasks > 0 && next.tasks_left == 0
     };
     if complete { stop(&next, Cause::Complete, now) } else { (next, vec![]) }
+}
+
+fn is_launching(state: &State) -> bool {
+    match state.phase {
+        Phase::Launching { .. } => true,
+        Phase::New
+        | Phase::Allocated
+        | Phase::Mapped
+        | Phase::Connecting
+        | Phase::Running
+        | Phase::Degraded
+        | Phase::Cleanup { .. }
+        | Phase::Inactive { .. } => false,
+    }
 }
 
 fn failure_of(rank: Rank, end: &End, when: Timestamp) -> Failure {

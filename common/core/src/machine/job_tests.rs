@@ -390,7 +390,7 @@ fn hosts_that_stay_away_are_given_up_in_a_cleanup() {
 #[test]
 fn the_table() {
     let rules = Rules { stages: 2, tasks: 1, ends_with: 0, on_failure: OnFailure::Stop };
-    let role = Role { lifecycle: Lifecycle::Task, ends_job: false };
+    let role = Role { lifecycle: Lifecycle::Task, ends_job: false, needed: false };
     let changed = |change| Event::AgentChanged { rank: Rank(0), role, change };
     let events = [
         ("HostsKnown", Event::HostsKnown),

@@ -50,7 +50,7 @@ fn the_job() {
     let rules = Rules { stages: 2, tasks: 1, ends_with: 0, on_failure: OnFailure::Stop };
     let changed = |change| Event::AgentChanged {
         rank: Rank(0),
-        role: Role { lifecycle: Lifecycle::Task, ends_job: false },
+        role: Role { lifecycle: Lifecycle::Task, ends_job: false, needed: false },
         change,
     };
     let ended = |reason, exit_code| {

@@ -16,7 +16,9 @@ use crate::status::InstanceState;
 #[derive(Debug, Clone)]
 pub struct Tally {
     seats: Vec<Seat>,
-    /// Instances of each stage that are neither ready nor ended.
+    /// Instances of each stage that are neither ready nor ended. Those that only have to be started
+    /// (`depends_on: started`) are waited for until they are, and until they are ready in the last
+    /// stage.
     waiting: Vec<u32>,
     /// Instances per displayed state.
     shown: BTreeMap<InstanceState, u32>,
@@ -31,6 +33,10 @@ pub struct Tally {
 struct Seat {
     role: Role,
     stage: StageIx,
+    /// The last stage, where its own does not wait until it is ready.
+    ready_in: Option<StageIx>,
+    /// It was started, or ended, and its own stage waited for that.
+    passed: bool,
     /// Somebody waits for its end (`depends_on: completed`): being ready is not enough.
     awaited_end: bool,
     shown: InstanceState,
@@ -52,11 +58,17 @@ impl Tally {
                 awaited[on.get()] |= *how == DependsOn::Completed;
             }
         }
+        let started = only_started(spec, plan);
+        let last = u32::try_from(plan.stages.len()).unwrap_or(u32::MAX).saturating_sub(1);
         let seats: Vec<Seat> = plan
             .instances
             .iter()
             .map(|i| {
                 waiting[i.stage.get()] += 1;
+                let early = started[i.agent.get()] && i.stage.0 < last;
+                if early {
+                    waiting[StageIx(last).get()] += 1;
+                }
                 Seat {
                     role: Role {
                         // One that others wait for prepares them: its end is not the job's.
@@ -65,8 +77,11 @@ impl Tally {
                             false => spec.agent(i.agent).lifecycle,
                         },
                         ends_job: ends_with == Some(i.agent),
+                        needed: awaited[i.agent.get()],
                     },
                     stage: i.stage,
+                    ready_in: early.then_some(StageIx(last)),
+                    passed: false,
                     awaited_end: awaited[i.agent.get()],
                     shown: InstanceState::Pending,
                     arrived: false,
@@ -108,14 +123,30 @@ impl Tally {
             (false, _) | (true, true) => {}
         }
 
-        let mut arrived = None;
+        let mut arrived = Vec::new();
+        let mut arrive = |stage: StageIx| {
+            let waiting = &mut self.waiting[stage.get()];
+            *waiting -= 1;
+            arrived.extend((*waiting == 0).then_some(Event::StageReady { stage }));
+        };
+        let is_started = match after {
+            InstanceState::Pending | InstanceState::Assigned | InstanceState::Lost => false,
+            InstanceState::Starting
+            | InstanceState::Ready
+            | InstanceState::Unready
+            | InstanceState::Stopping
+            | InstanceState::Backoff
+            | InstanceState::Exited => true,
+        };
+        if seat.ready_in.is_some() && is_started && !seat.passed {
+            seat.passed = true;
+            arrive(seat.stage);
+        }
         let is_ready = after == InstanceState::Ready && !seat.awaited_end;
         let is_there = is_ready || now.end().is_some();
         if is_there && !seat.arrived {
             seat.arrived = true;
-            let waiting = &mut self.waiting[seat.stage.get()];
-            *waiting -= 1;
-            arrived = (*waiting == 0).then_some(Event::StageReady { stage: seat.stage });
+            arrive(seat.ready_in.unwrap_or(seat.stage));
         }
 
         let sick = match after {
@@ -213,4 +244,22 @@ impl Tally {
             on_failure,
         }
     }
+}
+
+/// Agents of which nobody wants more than that they are started.
+fn only_started(spec: &JobSpec, plan: &Plan) -> Vec<bool> {
+    let mut only = vec![false; spec.agents.len()];
+    let mut more = vec![false; spec.agents.len()];
+    for (on, how) in spec.agents.iter().flat_map(|agent| &agent.depends_on) {
+        match how {
+            DependsOn::Started => only[on.get()] = true,
+            DependsOn::Ready | DependsOn::Completed => more[on.get()] = true,
+        }
+    }
+    // Whoever is next to it in the topology waits, by strategy, until it is ready.
+    for edge in plan.wiring.edges() {
+        more[edge.from.get()] = true;
+        more[edge.to.get()] = true;
+    }
+    only.into_iter().zip(more).map(|(only, more)| only && !more).collect()
 }
