@@ -286,6 +286,37 @@ fn an_agent_that_never_gets_ready() -> Result<()> {
     bed.finish()
 }
 
+/// Each of a card's paths may take the whole limit of an answer; the deadline is one all the same.
+#[test]
+fn an_agent_that_never_answers_is_late_at_its_deadline() -> Result<()> {
+    let bed = Bed::new("mute")?;
+    let mute = "\
+import os, socket, time
+s = socket.socket()
+s.bind(('127.0.0.1', int(os.environ['PORT'])))
+s.listen(50)
+time.sleep(1000)
+";
+    std::fs::write(bed.folder().join("jobs/mute.py"), mute)?;
+    let job = bed.job(
+        "mute",
+        "\
+agents:
+  - id: w
+    command: [python3, mute.py]
+    workdir: .
+    config: {port: auto}
+    readiness: {type: card, deadline: 3s, timeout: 3s}
+",
+    )?;
+    let before = std::time::Instant::now();
+    let failed = bed.a2arun([&job]).run()?;
+    failed.expect_code(75)?.expect_stderr(&["not ready within 3 s"])?;
+    ensure!(before.elapsed() < Duration::from_secs(8), "{:?}", before.elapsed());
+    bed.nothing_runs()?;
+    bed.finish()
+}
+
 #[test]
 fn an_agent_that_listens_elsewhere_is_told_where() -> Result<()> {
     let bed = Bed::new("elsewhere")?;

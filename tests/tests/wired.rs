@@ -465,6 +465,55 @@ agents:
 }
 
 #[test]
+fn an_end_in_the_moment_of_being_ready_comes_after_it() -> Result<()> {
+    let bed = Bed::new("moment")?;
+    let agent = "\
+import os, socket, time
+def wait_for(name):
+    while not os.path.exists(name):
+        time.sleep(0.01)
+wait_for('go')
+s = socket.socket()
+s.bind(('127.0.0.1', int(os.environ['PORT'])))
+s.listen(5)
+wait_for('die')
+os._exit(3)
+";
+    fs::write(bed.folder().join("jobs/moment.py"), agent)?;
+    let job = bed.job(
+        "moment",
+        "\
+agents:
+  - id: w
+    command: [python3, moment.py]
+    workdir: .
+    config: {port: auto}
+    readiness: {type: tcp}
+",
+    )?;
+    let mut head = bed.a2arun([&job]).spawn()?;
+    until(&bed, "moment", "w[0]", "w runs", |w| w["state"] == "starting")?;
+    let step = procs::of_folder(bed.folder()).into_iter().find(|p| p.comm == "a2arun-step");
+    let step = step.context("a step")?;
+    // Busy elsewhere while its agent becomes ready and ends, it learns of both at once.
+    step.signal(Signal::SIGSTOP);
+    fs::write(bed.folder().join("jobs/go"), "")?;
+    head.until_stderr("moment is ready", READY)?;
+    let pid = instance(&bed, "moment", "w[0]")?["pid"].as_i64().context("no pid")?;
+    fs::write(bed.folder().join("jobs/die"), "")?;
+    wait_for("w has ended", SOON, || {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        if stat.contains(") Z ") { Poll::Ready(()) } else { Poll::NotYet(stat) }
+    })?;
+    step.signal(Signal::SIGCONT);
+    let ended = head.wait(END)?;
+    ended.expect_code(3)?.expect_stderr(&["exited with 3"])?;
+    ensure!(!ended.stderr.contains("before it was ready"), "{}", ended.describe());
+    bed.nothing_runs()?;
+    bed.finish()
+}
+
+#[test]
 fn what_waits_for_a_failed_preparation_is_never_started() -> Result<()> {
     let bed = Bed::new("needed")?;
     let job = bed.job(
@@ -634,6 +683,14 @@ http.server.HTTPServer(('127.0.0.1', int(os.environ['PORT'])), Leaves).serve_for
         "leaves",
         "agents: [{id: w, command: [python3, leaves.py], workdir: ., config: {port: auto}}]\n",
     )?;
+    // Or as if not: its end is the cause then, not the connection that broke with it.
+    let crash = leaves.replace("_exit(0)", "_exit(5)");
+    fs::write(bed.folder().join("jobs/crash.py"), crash)?;
+    let text =
+        "agents: [{id: w, command: [python3, crash.py], workdir: ., config: {port: auto}}]\n";
+    let asked = bed.a2arun(["--query", "x"]).arg(&bed.job("crash", text)?).run()?;
+    asked.expect_code(5)?.expect_stderr(&["w[0] on", "exited with 5"])?;
+    ensure!(!asked.stderr.contains("before it was ready"), "{}", asked.describe());
     let asked = bed.a2arun(["--query", "are you there?", "--output", "json"]).arg(&job).run()?;
     ensure!(asked.code != 0, "{}", asked.describe());
     let result = asked.json()?;

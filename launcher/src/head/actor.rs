@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
 use crate::a2a::Answer;
-use crate::head::asking::Asking;
+use crate::head::asking::{Asking, BrokenOff};
 use crate::head::cards::Cards;
 use crate::head::edges::Edges;
 use crate::head::finish::{self, Outcome};
@@ -72,6 +72,7 @@ pub(super) struct Head {
     pub(super) edges: Edges,
     pub(super) cards: Cards,
     pub(super) asking: Asking,
+    pub(super) broken_off: Option<BrokenOff>,
     pub(super) answer: Option<String>,
     pub(super) peers: Peers,
     /// Agents that somebody calls.
@@ -142,6 +143,7 @@ impl Head {
             edges: Edges::default(),
             cards: Cards::default(),
             asking: Asking::new(),
+            broken_off: None,
             answer: None,
             peers: Peers::default(),
             called: job.plan.wiring.edges().map(|e| e.to).collect(),
@@ -171,10 +173,18 @@ impl Head {
 
     pub(super) async fn next(&mut self) -> Input {
         let stop = self.stop.as_ref().and_then(Schedule::wake_at);
-        let wake = [self.wall, stop, self.give_up_at, self.peers.wake_at(), self.edges.wake_at()]
-            .into_iter()
-            .flatten()
-            .fold(self.tick_at, Instant::min);
+        let broken_off = self.broken_off.as_ref().map(BrokenOff::wake_at);
+        let wake = [
+            self.wall,
+            stop,
+            self.give_up_at,
+            self.peers.wake_at(),
+            self.edges.wake_at(),
+            broken_off,
+        ]
+        .into_iter()
+        .flatten()
+        .fold(self.tick_at, Instant::min);
         // Stop requests come before everything: a flood of events must not outrun a Ctrl-C. All
         // of these keep what they did not give.
         tokio::select! {
@@ -236,6 +246,7 @@ impl Head {
 
     fn clock(&mut self) {
         let now = Instant::now();
+        self.when_broken_off();
         if now >= self.tick_at {
             self.tick_at = now + TICK;
             self.show.tick(&self.job, &self.state, &self.instances, &self.hosts);

@@ -1,6 +1,8 @@
 //! The job's own question, `--query` or `execution.input`: asked once everybody is ready; its
 //! answer is what the job was for.
 
+use std::time::Duration;
+
 use a2arun_core::exit_code::LauncherCode;
 use a2arun_core::ids::Rank;
 use a2arun_core::machine::job::{Event, Phase, Rules, StopBy};
@@ -8,6 +10,7 @@ use a2arun_core::mask::MaskStream;
 use a2arun_core::plan::HostIx;
 use a2arun_core::spec::AgentIx;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use crate::a2a::{Answer, AskOptions, Asked, Client, Step, ask};
 use crate::head::actor::{Head, Told};
@@ -15,6 +18,23 @@ use crate::head::job::Job;
 use crate::output::{Sinks, Talk};
 use crate::registry::JournalEntry as Entry;
 use crate::target::chain;
+
+/// How long an agent that broke off may take to end: then its end is the cause.
+const END_FOLLOWS: Duration = Duration::from_secs(1);
+
+/// A question that failed because nobody is there any more.
+#[derive(Debug)]
+pub(super) struct BrokenOff {
+    at: Instant,
+    code: LauncherCode,
+    text: String,
+}
+
+impl BrokenOff {
+    pub(super) fn wake_at(&self) -> Instant {
+        self.at
+    }
+}
 
 /// How it went.
 pub(super) type Asking = JoinSet<Result<Answer, (LauncherCode, String)>>;
@@ -33,7 +53,8 @@ impl Head {
     /// Whether an event has to wait: an agent may end with its answer on the way. What became of
     /// the question ends the job then.
     pub(super) fn waits_for_answer(&self, event: &Event) -> bool {
-        matches!(event, Event::AllAgentsTerminal { .. }) && !self.asking.is_empty() && self.is_up()
+        let open = !self.asking.is_empty() || self.broken_off.is_some();
+        matches!(event, Event::AllAgentsTerminal { .. }) && open && self.is_up()
     }
 
     fn is_up(&self) -> bool {
@@ -109,7 +130,21 @@ impl Head {
                 self.answer = Some(self.job.mask.text(&answer.text));
                 self.feed(Event::StopRequested(StopBy::Done));
             }
+            Err((code @ LauncherCode::HostUnreachable, text)) => {
+                let at = Instant::now() + END_FOLLOWS;
+                self.broken_off = Some(BrokenOff { at, code, text });
+            }
             Err((code, text)) => self.question_failed(code, text),
+        }
+    }
+
+    /// Nobody ended meanwhile, or in a way that explains it.
+    pub(super) fn when_broken_off(&mut self) {
+        let due = |broken: &mut BrokenOff| Instant::now() >= broken.at;
+        if let Some(BrokenOff { code, text, .. }) = self.broken_off.take_if(due)
+            && self.is_up()
+        {
+            self.question_failed(code, text);
         }
     }
 

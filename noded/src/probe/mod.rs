@@ -19,7 +19,7 @@ use a2arun_core::launch::{Readiness, ReadinessCheck};
 use a2arun_core::seen::Seen;
 use jiff::Timestamp;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::msg::InstanceKey;
 use crate::supervisor::{Input, Level, NoticeKind, ProbeReport};
@@ -95,7 +95,10 @@ async fn until_ready(target: &Target, inbox: &mpsc::Sender<Input>) -> Option<Lev
     let mut told: Option<String> = None;
     let mut looker = look::Looker::new(target);
     loop {
-        let last = match looker.look().await {
+        // A look may take several times its limit, one that begins late has it at least once.
+        let by = deadline.max(Instant::now() + target.readiness.timeout);
+        let late = |_| Look::NotYet("no answer in time".to_owned());
+        let last = match timeout_at(by, looker.look()).await.unwrap_or_else(late) {
             Look::Ready(level, seen) => {
                 let passed = ProbeReport::Passed(level, seen);
                 return tell(target, inbox, passed).await.then_some(level);

@@ -112,7 +112,7 @@ pub(super) fn run(step: Step) -> i32 {
     }
     if let Some(status) = this.step.ended {
         // What noded knew of it first: whether it was ready, and whether it was asked to stop.
-        this.hear();
+        this.said().into_iter().for_each(|incoming| this.hear(incoming));
         this.fold(Event::ChildExited(status));
         this.sweep_at = Some(this.now());
     }
@@ -162,10 +162,15 @@ impl Loop {
         }
         // Output first: what an agent said before it ended is on disk before its end is known.
         self.pump();
-        // Then its end: a stop that comes in the same moment did not cause it.
+        // Then that it was ready, which noded saw before it could end; then its end: a stop that
+        // comes in the same moment did not cause it.
+        let said = if called { self.said() } else { Vec::new() };
+        if said.iter().any(|s| matches!(s, Incoming::Command(StepCommand::Ready, _))) {
+            self.fold(Event::ProbePassed);
+        }
         self.reap();
-        if called && self.finished.is_none() {
-            self.hear();
+        if self.finished.is_none() {
+            said.into_iter().for_each(|incoming| self.hear(incoming));
         }
         self.elapse();
         true
@@ -397,26 +402,35 @@ impl Loop {
         }
     }
 
-    fn hear(&mut self) {
+    /// Everything that noded has said and that was not read yet.
+    fn said(&mut self) -> Vec<Incoming> {
+        let mut said = Vec::new();
         loop {
             match self.step.link.receive() {
-                Incoming::Command(StepCommand::Welcome, mut fds) => {
-                    self.step.output_event = fds.pop().or(self.step.output_event.take());
-                    self.fold(Event::NodedBack);
-                }
-                Incoming::Command(StepCommand::Ready, _) => self.fold(Event::ProbePassed),
-                Incoming::Command(StepCommand::Stop { cause, grace_ms }, _) => {
-                    let grace = grace_ms.map(Duration::from_millis);
-                    self.fold(Event::StopRequested { cause, grace });
-                }
-                Incoming::Command(StepCommand::CloseStdin, _) => self.step.stdin = None,
-                Incoming::Command(StepCommand::Ports, _) | Incoming::Unknown => {}
-                Incoming::Nothing => return,
+                Incoming::Nothing => return said,
                 Incoming::Lost => {
-                    self.lost();
-                    return;
+                    said.push(Incoming::Lost);
+                    return said;
                 }
+                incoming @ (Incoming::Command(..) | Incoming::Unknown) => said.push(incoming),
             }
+        }
+    }
+
+    fn hear(&mut self, incoming: Incoming) {
+        match incoming {
+            Incoming::Command(StepCommand::Welcome, mut fds) => {
+                self.step.output_event = fds.pop().or(self.step.output_event.take());
+                self.fold(Event::NodedBack);
+            }
+            Incoming::Command(StepCommand::Stop { cause, grace_ms }, _) => {
+                let grace = grace_ms.map(Duration::from_millis);
+                self.fold(Event::StopRequested { cause, grace });
+            }
+            Incoming::Command(StepCommand::Ready, _) => self.fold(Event::ProbePassed),
+            Incoming::Command(StepCommand::CloseStdin, _) => self.step.stdin = None,
+            Incoming::Command(StepCommand::Ports, _) | Incoming::Unknown | Incoming::Nothing => {}
+            Incoming::Lost => self.lost(),
         }
     }
 
