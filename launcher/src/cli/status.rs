@@ -7,9 +7,9 @@ use crate::cli::options::{JobRef, OutputArgs};
 /// Everything that `status` takes.
 #[derive(Debug, Clone, Args)]
 pub struct StatusArgs {
-    /// Name, run id, or a unique prefix
+    /// Name, run id, or a unique prefix; without it the run that is on, else the newest
     #[arg(value_name = "JOB")]
-    pub job: JobRef,
+    pub job: Option<JobRef>,
     /// Format and colour.
     #[command(flatten)]
     pub output: OutputArgs,

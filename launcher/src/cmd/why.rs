@@ -5,16 +5,17 @@ use std::time::Duration;
 use a2arun_core::exit_code::LauncherCode;
 use a2arun_core::ids::{Incarnation, Rank};
 use a2arun_core::lines::visible;
-use a2arun_core::status::{EventJson, InstanceState, InstanceStatusJson, StatusJson};
+use a2arun_core::mask::Mask;
+use a2arun_core::status::{EventJson, InstanceState, InstanceStatusJson, JobState, StatusJson};
 use anyhow::Context as _;
 use jiff::Timestamp;
 use serde::Serialize;
 use tokio::time::timeout;
 
 use crate::cli::{OutputFormat, WhyArgs};
-use crate::cmd::Context;
-use crate::cmd::status::{Answers, current, entry};
-use crate::output::{duration, print_json, print_line};
+use crate::cmd::status::{Answers, current, entry, meant};
+use crate::cmd::{Context, secrets};
+use crate::output::{duration, print_json, print_line, say};
 use crate::registry::{Entry, Events};
 use crate::session::{Chunk, ChunkSink, LogRequest, StreamKind, read_logs};
 
@@ -38,8 +39,9 @@ struct WhyJson<'a> {
 }
 
 pub(super) async fn why(args: &WhyArgs, context: &Context) -> anyhow::Result<u8> {
-    let entry = entry(&args.job.job, context)?;
-    let ranks = super::logs::ranks(&args.job, &entry.run)?;
+    let job = meant(args.job.as_ref(), context)?;
+    let entry = entry(&job.job, context)?;
+    let ranks = super::logs::ranks(&job, &entry.run)?;
     let (status, answers) = current(&entry, context).await?;
     let events = Events::of(&entry.path)
         .next()
@@ -50,9 +52,10 @@ pub(super) async fn why(args: &WhyArgs, context: &Context) -> anyhow::Result<u8>
     };
     let told: Vec<&InstanceStatusJson> = status.instances.iter().filter(meant).collect();
     let shown = if ranks.is_some() { told.len() } else { told.len().min(TOLD_MAX) };
+    let (mask, gone) = secrets::known(&entry.run, context);
     let mut whys = Vec::with_capacity(shown);
     for instance in &told[..shown] {
-        let stderr = last_words(instance, &entry, context).await;
+        let stderr = last_words(instance, &entry, &mask, context).await;
         whys.push(WhyJson {
             name: &instance.name,
             rank: instance.rank,
@@ -62,6 +65,11 @@ pub(super) async fn why(args: &WhyArgs, context: &Context) -> anyhow::Result<u8>
             because: because(instance, &status, &events),
             stderr,
         });
+    }
+    if let Some(warning) =
+        secrets::warning(&gone).filter(|_| whys.iter().any(|w| !w.stderr.is_empty()))
+    {
+        say(&warning);
     }
     match args.output.output {
         OutputFormat::Json => print_json(&whys)?,
@@ -119,6 +127,9 @@ fn because(
                 .map(|i| format!("{}@{} ({})", i.name, i.host, i.state.as_str()))
                 .collect();
             found.push(match before.is_empty() {
+                _ if status.state == JobState::Inactive => {
+                    "the job ended before its stage began".to_owned()
+                }
                 true => "its stage has not begun".to_owned(),
                 false => format!("its stage has not begun; waited for: {}", before.join(", ")),
             });
@@ -156,6 +167,7 @@ fn because(
 async fn last_words(
     instance: &InstanceStatusJson,
     entry: &Entry,
+    mask: &Mask,
     context: &Context,
 ) -> Vec<String> {
     let Some(incarnation) = instance.incarnation else { return Vec::new() };
@@ -168,7 +180,7 @@ async fn last_words(
     let mut tail = Tail::default();
     // Whatever came until then is better than nothing.
     let _ = timeout(TAIL_LIMIT, read_logs(target, request, &mut tail)).await;
-    let text = String::from_utf8_lossy(&tail.0).into_owned();
+    let text = String::from_utf8_lossy(&mask.bytes(&tail.0)).into_owned();
     let lines: Vec<&str> = text.lines().collect();
     lines[lines.len().saturating_sub(TAIL_LINES)..].iter().map(|l| visible(l)).collect()
 }

@@ -4,6 +4,7 @@
 use a2arun_core::exit_code::LauncherCode;
 use a2arun_core::ids::Rank;
 use a2arun_core::machine::job::{Event, StopBy};
+use a2arun_core::mask::MaskText;
 use a2arun_core::plan::HostIx;
 use a2arun_core::spec::AgentIx;
 use tokio::task::JoinSet;
@@ -29,9 +30,11 @@ impl Head {
         self.io.journal.write(Entry::job("asked").text(&asked.who));
         let client = Client::new(Vec::new(), self.job.ssl_cert_file.clone());
         let (sinks, talk) = (self.io.sinks.clone(), self.io.talk.clone());
+        let masked = MaskText::new(&self.job.mask);
         let prints = self.job.prints_answer;
         self.asking.spawn(async move {
-            let mut shower = Shower { sinks: prints.then_some(sinks), talk, line: String::new() };
+            let mut shower =
+                Shower { sinks: prints.then_some(sinks), talk, masked, line: String::new() };
             let options = AskOptions::default();
             let answer =
                 ask(&client, &asked, &question, &options, &mut |step| shower.step(step)).await;
@@ -62,7 +65,8 @@ impl Head {
 
     pub(super) fn answered(&mut self, answer: Result<Answer, (LauncherCode, String)>) {
         match answer {
-            Ok(answer) => {
+            Ok(mut answer) => {
+                answer.text = self.job.mask.text(&answer.text);
                 self.io.journal.write(Entry::job("answered").text(&answer.text));
                 if answer.exit_code() != LauncherCode::Ok {
                     let state = answer.state.map_or("", |state| state.as_str());
@@ -104,6 +108,7 @@ impl Job {
 struct Shower {
     sinks: Option<Sinks>,
     talk: Talk,
+    masked: MaskText,
     line: String,
 }
 
@@ -115,7 +120,10 @@ impl Shower {
                 self.talk.progress(&format!("asking {url} ({dialect})"));
             }
             Step::Note(text) => self.talk.progress(&text),
-            Step::Answer(text) => self.line.push_str(&text),
+            Step::Answer(text) => {
+                let text = self.masked.push(&text);
+                self.line.push_str(&text);
+            }
             Step::Raw(_) => {}
         }
         if let (Some(end), Some(sinks)) = (self.line.rfind('\n'), &self.sinks) {
@@ -127,6 +135,8 @@ impl Shower {
     }
 
     async fn finish(mut self) {
+        let rest = self.masked.finish();
+        self.line.push_str(&rest);
         if self.line.is_empty() {
             return;
         }
