@@ -228,10 +228,10 @@ fn a_program_that_is_not_executable() -> Result<()> {
 }
 
 #[test]
-fn a_folder_that_is_missing() -> Result<()> {
-    let bed = Bed::new("nocwd")?;
+fn a_folder_that_is_missing_on_a_host() -> Result<()> {
+    let bed = Bed::with_hosts("nocwd", 1)?;
     let job = service(&bed, "nocwd", "serve", "    workdir: /no/such/folder\n")?;
-    let output = bed.a2arun([job]).run()?;
+    let output = bed.a2arun_on_hosts([job]).run()?;
     output.expect_code(126)?;
     output.expect_stderr(&["/no/such/folder", "svc"])?;
     bed.nothing_runs()?;
@@ -469,5 +469,22 @@ fn a_noded_that_was_killed_is_started_again() -> Result<()> {
     head.signal(Signal::SIGINT);
     head.wait(END)?.expect_code(130)?;
     bed.nothing_runs()?;
+    bed.finish()
+}
+
+#[test]
+fn a_folder_that_is_missing_here_is_told_before_anybody_starts() -> Result<()> {
+    let bed = Bed::new("nofolder")?;
+    let text = "\
+agents:
+  - {id: good, command: [touch, started], workdir: ., protocol: none}
+  - {id: lost, command: ['true'], workdir: nowhere, protocol: none}
+";
+    let job = bed.job("nofolder", text)?;
+    let output = bed.a2arun([&job]).run()?;
+    output.expect_code(65)?.expect_stderr(&["agent `lost`: there is no folder", "jobs/nowhere"])?;
+    ensure!(!bed.folder().join("jobs/started").exists(), "somebody was started");
+    let checked = bed.a2arun(["validate"]).arg(&job).run()?;
+    checked.expect_code(0)?.expect_stderr(&["there is no folder", "--> "])?;
     bed.finish()
 }
