@@ -488,3 +488,26 @@ agents:
     checked.expect_code(0)?.expect_stderr(&["there is no folder", "--> "])?;
     bed.finish()
 }
+
+#[test]
+fn one_failure_is_one_error_and_a_module_elsewhere_is_explained() -> Result<()> {
+    let bed = Bed::new("module")?;
+    let job =
+        bed.job("module", "agents: [{id: a, module: examples.nowhere, config: {port: auto}}]")?;
+    let output = bed.a2arun([&job]).run()?;
+    output.expect_code(1)?;
+    let said = output.stderr.matches("a[0] on ").count();
+    ensure!(said == 1, "said {said} times: {}", output.describe());
+    output.expect_stderr(&["call a2arun in the folder that has it", "set `workdir`"])?;
+    bed.finish()
+}
+
+#[test]
+fn a_hostfile_says_what_of_it_has_no_effect() -> Result<()> {
+    let bed = Bed::new("forssh")?;
+    let hosts = bed.folder().join("hosts");
+    fs::write(&hosts, "no-such-name.invalid user=joe port=2222\n")?;
+    let run = bed.a2arun(["plan", "--hostfile"]).arg(&hosts).args(["-np", "1", "--", "true"]);
+    run.run()?.expect_code(0)?.expect_stderr(&["of no-such-name.invalid are for SSH"])?;
+    bed.finish()
+}

@@ -304,8 +304,17 @@ fn hostfile(path: &Path, context: &Context, output: OutputArgs) -> anyhow::Resul
         .map_err(|error| invalid(format!("cannot read the hostfile {shown}: {error}")))?;
     let text = String::from_utf8(bytes)
         .map_err(|_| invalid(format!("the hostfile {shown} is no text: it is not UTF-8")))?;
-    hostfile::parse(&text)
-        .map_err(|findings| invalid(render(&shown, &text, &findings, style(context, output))))
+    let list = hostfile::parse(&text)
+        .map_err(|findings| invalid(render(&shown, &text, &findings, style(context, output))))?;
+    let for_ssh = |host: &&HostEntry| host.user.is_some() || host.ssh_port.is_some();
+    if let Some(host) = list.iter().find(for_ssh) {
+        let name = &host.name;
+        say(&format!(
+            "warning: {shown}: `user=` and `port=` of {name} are for SSH, which is not used yet\n\
+             hint: `noded_port=` is the port of its noded"
+        ));
+    }
+    Ok(list)
 }
 
 /// The plan of a job.

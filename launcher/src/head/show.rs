@@ -143,7 +143,7 @@ impl Show {
                     // are its company.
                     if self.failures > 1 && self.in_lines() {
                         self.say_end(rank, record);
-                    } else if self.failures == 1 {
+                    } else if self.failures == 1 && job.plan.size() > 1 {
                         let left = job.plan.size() - 1;
                         let stops = job.on_failure == job::OnFailure::Stop && left > 0;
                         let tail = if stops { "; stopping the others" } else { "" };

@@ -169,3 +169,17 @@ fn mistakes_of_indentation_have_a_help() {
     insta::assert_snapshot!(last("agents:\n\t- id: a\n"), @"= help: indent with spaces");
     insta::assert_snapshot!(last("agents:\n  - id: a\n    command: [x]\n   workdir: y\n"), @"= help: is it indented as the lines it belongs to?");
 }
+
+#[test]
+fn words_of_a_shell_are_said_to_be_words() {
+    insta::assert_snapshot!(findings("agents: [{id: a, command: cd x && python3 a.py}]"), @r#"
+warning[value]: `&&` in `command` is given to the program: there is no shell
+ --> job.yaml:1:27
+  |
+1 | agents: [{id: a, command: cd x && python3 a.py}]
+  |                           ^^^^^^^^^^^^^^^^^^^^
+  |
+  = help: `[sh, -c, "..."]` runs one
+"#);
+    assert_eq!(findings("agents: [{id: a, command: [sh, -c, 'cd x && python3 a.py']}]"), "");
+}
