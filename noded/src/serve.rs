@@ -24,7 +24,7 @@ use crate::service::{
     BulkSettings, ControlService, Tls, serve_control, spawn_bulk_thread, tcp_listener,
     unix_listener,
 };
-use crate::supervisor::{Input, Settings, Supervisor, Views, accept_steps, connect_spawner};
+use crate::supervisor::{Input, Left, Settings, Supervisor, Views, accept_steps, connect_spawner};
 
 /// Connections for output that may wait for their thread.
 const BULK_DEPTH: usize = 64;
@@ -111,6 +111,8 @@ pub fn serve(options: &Serve) -> Result<(), ServeError> {
     paths.create()?;
     // Held until the process ends; a noded that was killed leaves no lock.
     let _lock = lock(&paths.state_dir)?;
+    // The noded before us may have removed its folder of sockets until it let go of the lock.
+    paths.create()?;
     let log = options.on_demand.then(|| paths.state_dir.join("noded.log"));
     set_up_logging(log.as_deref())?;
     let (mut nofile_before, nofile_now) =
@@ -206,22 +208,44 @@ async fn run(
     let calls = accept_steps(steps, inbox.clone(), CALLED_LINKS);
     let supervising = supervisor.run(inputs);
     tokio::pin!(serving, calls, supervising);
-    loop {
+    let left = loop {
         // Cancel safe: signals are only watched, the other three are pinned and polled again.
         tokio::select! {
-            () = &mut supervising => break,
+            left = &mut supervising => break left,
             served = &mut serving => return served.map_err(Into::into),
             () = &mut calls => tracing::error!("cannot hear steps any more"),
             _ = interrupt.recv() => stop(&inbox).await,
             _ = terminate.recv() => stop(&inbox).await,
         }
-    }
+    };
     tracing::info!(parent: &span, "leaving");
     let _ = ended.send(());
     for socket in [&paths.control_socket, &paths.bulk_socket] {
         let _ = std::fs::remove_file(socket);
     }
+    if left == Left::Nothing {
+        remove_runtime_dir(paths);
+    }
     Ok(())
+}
+
+/// Nobody needs the folder of sockets any more, unless a launcher is about to start a noded: it
+/// holds the lock in there, and whoever waits for that lock looks whether it is still the file of
+/// its path.
+fn remove_runtime_dir(paths: &StatePaths) {
+    let path = paths.start_lock();
+    let lock = File::options().write(true).open(&path);
+    if lock.as_ref().is_ok_and(|lock| lock.try_lock().is_err()) {
+        return;
+    }
+    for name in ["steps.sock", "spawner.sock"] {
+        let _ = std::fs::remove_file(paths.runtime_dir.join(name));
+    }
+    let _ = std::fs::remove_file(&path);
+    // What somebody else put there stays.
+    let _ = std::fs::remove_dir(&paths.runtime_dir);
+    // Held to the end of this process, so that the next noded finds our other lock free.
+    std::mem::forget(lock);
 }
 
 async fn stop(inbox: &mpsc::Sender<Input>) {

@@ -118,7 +118,8 @@ fn what_is_shown_is_what_an_agent_has() -> Result<()> {
 #[test]
 fn an_agent_elsewhere_is_not_read_but_said() -> Result<()> {
     let bed = Bed::with_hosts("envhosts", 2)?;
-    let job = bed.job("away", "agents: [{id: a, command: [env], replicas: 2, protocol: none}]")?;
+    let job = bed
+        .job("away", "agents: [{id: a, command: [env], venv: /v, replicas: 2, protocol: none}]")?;
     // What is shown of hosts is what agents on them print.
     let hosts = bed.hostfile();
     let output = bed.a2arun_on_hosts(["--map-by", "node", "-x", "MORE=1"]).arg(&job).run()?;
@@ -129,6 +130,9 @@ fn an_agent_elsewhere_is_not_read_but_said() -> Result<()> {
         let printed = printed.filter_map(|line| line.split_once('='));
         let has: BTreeMap<_, _> =
             printed.map(|(n, v)| (n.to_owned(), Some(v.to_owned()))).collect();
+        let path = has["PATH"].as_deref().context("a PATH")?;
+        let hosts_own = path.strip_prefix("/v/bin:").context("its venv comes first")?;
+        ensure!(hosts_own != "/usr/local/bin:/usr/bin:/bin", "behind it is no host's own: {path}");
         let file = format!("{}/a[{index}]", job.display());
         let wanted = bed.a2arun(["env", &file, "--output", "json", "--map-by", "node"]);
         let wanted = variables(wanted.arg("--hostfile").arg(&hosts).args(["-x", "MORE=1"]))?;

@@ -228,10 +228,10 @@ fn a_program_that_is_not_executable() -> Result<()> {
 }
 
 #[test]
-fn a_folder_that_is_missing() -> Result<()> {
-    let bed = Bed::new("nocwd")?;
+fn a_folder_that_is_missing_on_a_host() -> Result<()> {
+    let bed = Bed::with_hosts("nocwd", 1)?;
     let job = service(&bed, "nocwd", "serve", "    workdir: /no/such/folder\n")?;
-    let output = bed.a2arun([job]).run()?;
+    let output = bed.a2arun_on_hosts([job]).run()?;
     output.expect_code(126)?;
     output.expect_stderr(&["/no/such/folder", "svc"])?;
     bed.nothing_runs()?;
@@ -500,5 +500,45 @@ fn a_noded_that_was_killed_is_started_again() -> Result<()> {
     head.signal(Signal::SIGINT);
     head.wait(END)?.expect_code(130)?;
     bed.nothing_runs()?;
+    bed.finish()
+}
+
+#[test]
+fn a_folder_that_is_missing_here_is_told_before_anybody_starts() -> Result<()> {
+    let bed = Bed::new("nofolder")?;
+    let text = "\
+agents:
+  - {id: good, command: [touch, started], workdir: ., protocol: none}
+  - {id: lost, command: ['true'], workdir: nowhere, protocol: none}
+";
+    let job = bed.job("nofolder", text)?;
+    let output = bed.a2arun([&job]).run()?;
+    output.expect_code(65)?.expect_stderr(&["agent `lost`: there is no folder", "jobs/nowhere"])?;
+    ensure!(!bed.folder().join("jobs/started").exists(), "somebody was started");
+    let checked = bed.a2arun(["validate"]).arg(&job).run()?;
+    checked.expect_code(0)?.expect_stderr(&["there is no folder", "--> "])?;
+    bed.finish()
+}
+
+#[test]
+fn one_failure_is_one_error_and_a_module_elsewhere_is_explained() -> Result<()> {
+    let bed = Bed::new("module")?;
+    let job =
+        bed.job("module", "agents: [{id: a, module: examples.nowhere, config: {port: auto}}]")?;
+    let output = bed.a2arun([&job]).run()?;
+    output.expect_code(1)?;
+    let said = output.stderr.matches("a[0] on ").count();
+    ensure!(said == 1, "said {said} times: {}", output.describe());
+    output.expect_stderr(&["call a2arun in the folder that has it", "set `workdir`"])?;
+    bed.finish()
+}
+
+#[test]
+fn a_hostfile_says_what_of_it_has_no_effect() -> Result<()> {
+    let bed = Bed::new("forssh")?;
+    let hosts = bed.folder().join("hosts");
+    fs::write(&hosts, "no-such-name.invalid user=joe port=2222\n")?;
+    let run = bed.a2arun(["plan", "--hostfile"]).arg(&hosts).args(["-np", "1", "--", "true"]);
+    run.run()?.expect_code(0)?.expect_stderr(&["of no-such-name.invalid are for SSH"])?;
     bed.finish()
 }

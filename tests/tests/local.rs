@@ -1,5 +1,7 @@
 //! One job on this machine, with nothing set up.
 
+use std::fs;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use a2arun_e2e::bed::{Bed, repository};
@@ -130,14 +132,35 @@ fn stages_wait_for_each_other_and_callees_start_first() -> Result<()> {
     bed.finish()
 }
 
+/// Where a process listens, by proc_pid_fd(5) and the paths that unix(7) sockets are bound to.
+fn folder_of_sockets(pid: i32) -> Result<PathBuf> {
+    let held = fs::read_dir(format!("/proc/{pid}/fd"))?;
+    let held: Vec<String> = held
+        .filter_map(|fd| fs::read_link(fd.ok()?.path()).ok()?.to_str().map(str::to_owned))
+        .collect();
+    let all = fs::read_to_string("/proc/net/unix")?;
+    let bound = all.lines().find_map(|line| {
+        let columns: Vec<&str> = line.split_whitespace().collect();
+        let path = columns.get(7).filter(|path| path.ends_with("/control.sock"))?;
+        held.contains(&format!("socket:[{}]", columns[6])).then(|| PathBuf::from(path))
+    });
+    let socket = bound.context("noded is bound to nothing")?;
+    Ok(socket.parent().context("a socket stands in a folder")?.to_owned())
+}
+
 #[test]
 fn the_daemon_leaves_when_nothing_is_left_to_do() -> Result<()> {
     let bed = Bed::new("linger")?;
     bed.a2arun(["-np", "2", "--", "/bin/true"]).run()?.expect_code(0)?;
+    let daemon = procs::of_folder(bed.folder()).into_iter().find(|p| p.comm == "noded");
+    let place = folder_of_sockets(daemon.context("no noded after a job")?.pid)?;
+    ensure!(place.is_dir(), "{}", place.display());
     wait_for("the daemon to leave", Duration::from_secs(20), || {
         let left = procs::of_folder(bed.folder());
         Poll::when(left.is_empty(), || format!("{left:?}"))
     })?;
+    // With its folder of sockets.
+    ensure!(!place.exists(), "{} is left", place.display());
     // And the next command starts another.
     bed.a2arun(["-np", "2", "--", "/bin/true"]).run()?.expect_code(0)?;
     bed.finish()
@@ -204,7 +227,10 @@ agents:
     lifecycle: task
     protocol: none
     config: {port: auto, region: eu, tries: 3}
-    environment: {LOG_LEVEL: INFO, WHERE: 'port $(PORT) of $(AGENT_ID)'}
+    environment:
+      LOG_LEVEL: INFO
+      WHERE: 'port $(PORT) of $(AGENT_ID)'
+      LOG_FILE: '$(A2ARUN_RUN_DIR)/log.$(A2ARUN_INCARNATION) of $$(A2ARUN_RUN_DIR)'
 environment: {CLUSTER: dev}
 ";
     ensure!(!agent.is_empty());
@@ -231,6 +257,11 @@ environment: {CLUSTER: dev}
     ] {
         ensure!(has(text), "{text:?} is missing\n{}", output.describe());
     }
+    let folder = output.lines().find_map(|line| line.split_once("] A2ARUN_RUN_DIR="));
+    let folder = folder.context("no folder")?.1;
+    let file = format!(" LOG_FILE={folder}/log.1 of $(A2ARUN_RUN_DIR)");
+    ensure!(has(&file), "{file:?} is missing\n{}", output.describe());
+    ensure!(!output.stderr.contains("no known name"), "{}", output.describe());
     let port = output.lines().find_map(|line| line.split_once("] PORT=")).context("no PORT")?.1;
     ensure!(has(&format!(" WHERE=port {port} of one")), "{}", output.describe());
     ensure!(has(&format!(" A2A_PUBLIC_URL=http://127.0.0.1:{port}")), "{}", output.describe());

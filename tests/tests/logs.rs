@@ -364,3 +364,59 @@ agents:
     bed.nothing_runs()?;
     bed.finish()
 }
+
+#[test]
+fn without_a_name_the_run_that_is_on_or_the_newest_is_meant() -> Result<()> {
+    let bed = Bed::new("nameless")?;
+    bed.a2arun(["status"]).run()?.expect_code(64)?.expect_stderr(&["no runs on this machine"])?;
+    let failed = bed.a2arun(["-np", "1", "--", "sh", "-c", "echo no >&2; exit 3"]).run()?;
+    failed.expect_code(3)?;
+    let why = bed.a2arun(["why"]).run()?;
+    why.expect_code(0)?;
+    ensure!(why.stdout.contains("sh[0]@") && why.stdout.contains("    no"), "{}", why.describe());
+    let list = bed.a2arun(["list", "--all"]).run()?;
+    ensure!(list.stdout.contains("failed, 3"), "{}", list.describe());
+    ensure!(bed.list()?[0]["result"] == "failed" && bed.list()?[0]["exit_code"] == 3);
+
+    let job = bed.job("on", "agents: [{id: a, command: [sleep, '1000']}]")?;
+    let mut head = bed.a2arun([&job]).spawn()?;
+    head.until_stderr("on is ready after", READY)?;
+    let status = bed.a2arun(["status"]).run()?;
+    status.expect_code(0)?;
+    ensure!(status.stdout.starts_with("on-"), "{}", status.describe());
+    // A folder that cannot be read is told of where runs are listed, with how to be rid of it.
+    let runs = fs::read_dir(bed.folder().join("st/a2arun"))?.next().context("a host")??;
+    let torn = runs.path().join("runs/torn-00000001");
+    fs::create_dir_all(&torn)?;
+    fs::write(torn.join("run.json"), "{")?;
+    let status = bed.a2arun(["status"]).run()?;
+    ensure!(status.stderr.is_empty(), "{}", status.describe());
+    let list = bed.a2arun(["list"]).run()?;
+    list.expect_code(0)?.expect_stderr(&["is damaged", &format!("rm -r {}", torn.display())])?;
+    let torn = bed.a2arun(["status", "torn"]).run()?;
+    torn.expect_code(64)?.expect_stderr(&["is damaged", "no run is called `torn`"])?;
+    head.signal(Signal::SIGINT);
+    head.wait(END)?.expect_code(130)?;
+    bed.finish()
+}
+
+#[test]
+fn a_job_that_is_complete_before_all_were_started_says_so() -> Result<()> {
+    let bed = Bed::new("early")?;
+    let job = bed.job(
+        "early",
+        "\
+agents:
+  - {id: slow, command: [sleep, '1000'], config: {port: auto}}
+  - {id: caller, command: [sleep, '1000'], config: {port: auto}}
+  - {id: report, command: ['true'], lifecycle: task, protocol: none}
+topology: {type: hub-spoke, hub: caller, spokes: [slow]}
+",
+    )?;
+    let output = bed.a2arun([job]).run()?;
+    output.expect_code(0)?;
+    output.expect_stderr(&["the job is complete and never started caller[0]@", "`depends_on`"])?;
+    let why = bed.a2arun(["why", "early/caller"]).run()?;
+    ensure!(why.stdout.contains("ended before its stage began"), "{}", why.describe());
+    bed.finish()
+}

@@ -186,3 +186,66 @@ fn a_job_without_secrets_is_shown_byte_for_byte() -> Result<()> {
     ensure!(fs::read(out.join("printf.0.out"))? == b"a ****** b\n\0\xff tail");
     bed.finish()
 }
+
+/// Answers questions and nothing else, with its key in the answer, in two writes.
+const CHATTY: &str = r#"
+import json, os, sys
+from http.server import BaseHTTPRequestHandler, HTTPServer
+key = os.environ["MY_API_KEY"]
+class Agent(BaseHTTPRequestHandler):
+    def do_POST(self):
+        self.rfile.read(int(self.headers["content-length"]))
+        body = json.dumps({"response": f"the key is {key} here"}).encode()
+        self.send_response(200)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+print("stderr has", key, file=sys.stderr, flush=True)
+HTTPServer((os.environ["A2A_BIND_HOST"], int(os.environ["PORT"])), Agent).serve_forever()
+"#;
+
+const CHATTY_JOB: &str = r#"
+agents:
+  - id: chatty
+    command: [python3, chatty.py]
+    workdir: .
+    config: {port: auto}
+    environment: {MY_API_KEY: by-its-name-55c2}
+"#;
+
+#[test]
+fn p9_an_answer_and_a_reason_show_no_secret() -> Result<()> {
+    let bed = Bed::new("answers")?;
+    fs::write(bed.folder().join("jobs/chatty.py"), CHATTY)?;
+    let job = bed.job("chatty", CHATTY_JOB)?;
+    let mut head = bed.a2arun([&job]).spawn()?;
+    head.until_stderr("chatty is ready after", LIMIT)?;
+    // A server that knows no GET has no card, which is found out with one look.
+    let looked = head.stderr().matches("GET /.well-known/").count();
+    ensure!(looked == 3, "{looked} requests: {}", head.stderr());
+    for args in [&["why", "chatty/0"][..], &["why", "chatty/0", "--output", "json"]] {
+        let output = bed.a2arun(args).run()?;
+        output.expect_code(0)?;
+        clean("why", &both(&output))?;
+        ensure!(output.stdout.contains("stderr has ******"), "{}", output.describe());
+    }
+    for args in [
+        &["query", "chatty", "what is it?"][..],
+        &["query", "chatty", "what is it?", "--output", "json"],
+        &["query", "chatty", "what is it?", "--raw"],
+    ] {
+        let output = bed.a2arun(args).run()?;
+        output.expect_code(0)?;
+        clean("an answer", &both(&output))?;
+        ensure!(output.stdout.contains("the key is ****** here"), "{}", output.describe());
+    }
+    bed.a2arun(["stop", "chatty"]).run()?.expect_code(0)?;
+    head.wait(LIMIT)?;
+    let asked = bed.a2arun(["--query", "what is it?"]).arg(&job).run()?;
+    asked.expect_code(0)?;
+    clean("the job's own answer", &both(&asked))?;
+    ensure!(asked.stdout.contains("the key is ****** here"), "{}", asked.describe());
+    ensure!(clean_files(&bed.folder().join("st"))? >= 3, "results and journals");
+    bed.finish()
+}

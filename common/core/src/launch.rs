@@ -10,6 +10,45 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::{Generation, HostName, JobName, Rank, RequestId, RunId};
 
+/// The PATH of a host, which it fills in itself.
+pub const HOST_PATH: &str = "$(PATH)";
+/// What execvp(3) uses where PATH is not set.
+pub const NO_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
+
+/// Names that only an instance's host knows: it fills in their `$(NAME)` when it spawns.
+pub const HOST_NAMES: [&str; 3] = ["A2ARUN_INCARNATION", "A2ARUN_RUN_DIR", "A2ARUN_PEERS_FILE"];
+
+/// Fills in [`HOST_NAMES`] by `value`; `$$(NAME)` writes `$(NAME)`. A name without a value stays.
+pub fn fill_host_names(text: &str, value: impl Fn(&str) -> Option<String>) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find("$(") {
+        let tail = &rest[at + 2..];
+        let name = HOST_NAMES
+            .into_iter()
+            .find(|n| tail.strip_prefix(n).is_some_and(|t| t.starts_with(')')));
+        let Some(name) = name else {
+            out.push_str(&rest[..at + 2]);
+            rest = tail;
+            continue;
+        };
+        let written = &rest[at..at + name.len() + 3];
+        match rest[..at].strip_suffix('$') {
+            Some(before) => {
+                out.push_str(before);
+                out.push_str(written);
+            }
+            None => {
+                out.push_str(&rest[..at]);
+                out.push_str(&value(name).unwrap_or_else(|| written.to_owned()));
+            }
+        }
+        rest = &rest[at + written.len()..];
+    }
+    out.push_str(rest);
+    out
+}
+
 /// A POSIX signal that stops an agent, by number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -291,4 +330,24 @@ pub struct RunIdentity {
     pub orphan: OrphanPolicy,
     /// The head's machine and process, for people: `user@machine pid N`.
     pub head: String,
+}
+
+#[cfg(test)]
+mod host_names_tests {
+    use super::fill_host_names;
+
+    #[test]
+    fn a_host_fills_in_its_own_names_and_no_others() {
+        let fill = |text: &str| {
+            fill_host_names(text, |name| (name == "A2ARUN_RUN_DIR").then(|| "/run/0".to_owned()))
+        };
+        assert_eq!(fill("--log=$(A2ARUN_RUN_DIR)/log"), "--log=/run/0/log");
+        assert_eq!(fill("$$(A2ARUN_RUN_DIR) $(A2ARUN_RUN_DIR)"), "$(A2ARUN_RUN_DIR) /run/0");
+        assert_eq!(fill("$(A2ARUN_INCARNATION)"), "$(A2ARUN_INCARNATION)");
+        assert_eq!(fill("$(PORT) $(date) $( $"), "$(PORT) $(date) $( $");
+        assert_eq!(
+            fill("$(A2ARUN_RUN_DIR2) $(A2ARUN_RUN_DIR"),
+            "$(A2ARUN_RUN_DIR2) $(A2ARUN_RUN_DIR"
+        );
+    }
 }

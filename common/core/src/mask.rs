@@ -104,6 +104,34 @@ impl std::fmt::Debug for MaskStream {
     }
 }
 
+/// A text that comes in pieces and is masked as it comes.
+#[derive(Debug, Clone, Default)]
+pub struct MaskText(Option<MaskStream>);
+
+impl MaskText {
+    /// Nothing came yet.
+    pub fn new(mask: &Mask) -> Self {
+        Self(mask.stream())
+    }
+
+    /// What can be shown with this piece.
+    pub fn push(&mut self, piece: &str) -> String {
+        let Some(stream) = &mut self.0 else { return piece.to_owned() };
+        let mut out = Vec::with_capacity(piece.len());
+        stream.push(piece.as_bytes(), &mut out);
+        // What is held begins and ends where a piece or a value does: never inside a character.
+        String::from_utf8_lossy(&out).into_owned()
+    }
+
+    /// The end: what was held.
+    pub fn finish(&mut self) -> String {
+        let Some(stream) = &mut self.0 else { return String::new() };
+        let mut out = Vec::new();
+        stream.finish(&mut out);
+        String::from_utf8_lossy(&out).into_owned()
+    }
+}
+
 /// What a place of the text begins with.
 enum Found {
     Nothing,

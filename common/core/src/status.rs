@@ -198,6 +198,10 @@ pub struct ListJson {
     pub started: Option<Timestamp>,
     /// When it ended.
     pub ended: Option<Timestamp>,
+    /// How it ended.
+    pub result: Option<ResultWord>,
+    /// What its command ended with.
+    pub exit_code: Option<u8>,
 }
 
 /// One line of `events --output jsonl`. Keys of the kind come behind the common ones.
@@ -295,8 +299,10 @@ mod tests {
             hosts: vec!["n1".to_owned()],
             started: Some(Timestamp::UNIX_EPOCH),
             ended: None,
+            result: None,
+            exit_code: None,
         };
-        insta::assert_snapshot!(serde_json::to_string(&list).unwrap(), @r#"{"job":"weather","run":"weather-0a1b2c3d","state":"inactive","size":1,"ready":null,"hosts":["n1"],"started":"1970-01-01T00:00:00Z","ended":null}"#);
+        insta::assert_snapshot!(serde_json::to_string(&list).unwrap(), @r#"{"job":"weather","run":"weather-0a1b2c3d","state":"inactive","size":1,"ready":null,"hosts":["n1"],"started":"1970-01-01T00:00:00Z","ended":null,"result":null,"exit_code":null}"#);
         let event = EventJson {
             seq: 1,
             time: Timestamp::UNIX_EPOCH,

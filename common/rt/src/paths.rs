@@ -141,6 +141,11 @@ impl StatePaths {
         })
     }
 
+    /// Held by the launcher that starts a noded on demand.
+    pub fn start_lock(&self) -> PathBuf {
+        self.runtime_dir.join("start.lock")
+    }
+
     /// The user whose daemon this is.
     pub fn uid(&self) -> u32 {
         self.uid

@@ -7,9 +7,10 @@ use crate::cli::options::{JobRef, OutputArgs};
 /// Everything that `logs` takes.
 #[derive(Debug, Clone, Args)]
 pub struct LogsArgs {
-    /// Whose output: name, run id, or a unique prefix, then an agent or one of its copies
+    /// Whose output: name, run id, or a unique prefix, then an agent or one of its copies; without
+    /// it that of the run that is on, else of the newest
     #[arg(value_name = "JOB[/AGENT[I]]")]
-    pub job: JobRef,
+    pub job: Option<JobRef>,
     /// Go on as it comes
     #[arg(short, long)]
     pub follow: bool,

@@ -4,7 +4,7 @@ use std::ffi::{OsStr, OsString};
 
 use a2arun_core::exit_code::LauncherCode;
 use a2arun_core::source::nearest;
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ErrorKind};
 use clap::{CommandFactory, Parser};
 
 use crate::cli::{Cli, EnvOf, RunArgs, Verb, program, rewrite};
@@ -36,7 +36,8 @@ pub fn parse(
             let unknown = error.kind() == ErrorKind::UnknownArgument;
             let meant = || mistyped_verb(&argv, search);
             let program = || program::without_dashes(&argv, search);
-            let better = unknown.then(|| meant().or_else(program)).flatten();
+            let mpirun = || mpirun_option(&error, &argv);
+            let better = unknown.then(|| meant().or_else(program).or_else(mpirun)).flatten();
             return Err(better.unwrap_or_else(|| from_clap(&error, &argv)));
         }
     };
@@ -129,6 +130,39 @@ fn mistyped_verb(argv: &[OsString], search: Option<&OsStr>) -> Option<Refusal> {
     (!is_verb).then(|| check_word(first, search).err()).flatten()
 }
 
+/// Options of Open MPI, MPICH and Hydra that are written otherwise here, or are not needed.
+const MPIRUN: [(&str, &str); 17] = [
+    ("-H", "write --host LIST"),
+    ("--hosts", "write --host LIST"),
+    ("-hosts", "write --host LIST"),
+    ("-f", "write --hostfile FILE"),
+    ("-c", "write -np N"),
+    ("-ppn", "write -N N"),
+    ("--npernode", "write -N N"),
+    ("-npernode", "write -N N"),
+    ("-genv", "write -x NAME=VALUE"),
+    ("-env", "write -x NAME=VALUE"),
+    ("--wdir", "a program runs where a2arun is called: cd there first"),
+    ("-wdir", "a program runs where a2arun is called: cd there first"),
+    ("--tag-output", "leave it out: each line has its tag"),
+    ("--output-filename", "write --output-dir DIR"),
+    ("--bind-to", "leave it out: processors are not bound"),
+    ("--allow-run-as-root", "leave it out: root may launch"),
+    ("--mca", "leave it out: there are no MCA parameters"),
+];
+
+fn mpirun_option(error: &clap::Error, argv: &[OsString]) -> Option<Refusal> {
+    let named = error.get(ContextKind::InvalidArg).map(ToString::to_string)?;
+    // clap names `-w` of `-wdir`.
+    let typed = argv.iter().skip(1).take_while(|word| *word != "--").map(|w| w.to_string_lossy());
+    let mut typed = typed.filter(|word| word.starts_with(named.as_str()));
+    let (option, here) = typed.find_map(|word| {
+        let name = word.split('=').next().unwrap_or_default().to_owned();
+        MPIRUN.into_iter().find(|(option, _)| *option == name)
+    })?;
+    Some(Refusal::usage(format!("there is no `{option}` here\nhint: {here}")))
+}
+
 fn from_clap(error: &clap::Error, argv: &[OsString]) -> Refusal {
     let text = error.render().to_string();
     match error.kind() {
@@ -216,8 +250,12 @@ mod tests {
             "a2arun --timeout never job.yaml",
             "a2arun --output xml list",
             "a2arun -np 2 sh -c true",
-            "a2arun status",
+            "a2arun stop",
             "a2arun stop a/",
+            "a2arun -H a,b -- true",
+            "a2arun -np 2 -wdir /tmp -- true",
+            "a2arun -np 2 --bind-to core -- true",
+            "a2arun -c 2 -- true",
         ];
         let mut text = String::new();
         for line in lines {

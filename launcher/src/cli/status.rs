@@ -7,9 +7,10 @@ use crate::cli::options::{JobRef, OutputArgs};
 /// Everything that `status` takes.
 #[derive(Debug, Clone, Args)]
 pub struct StatusArgs {
-    /// `JOB`, `JOB/AGENT` or `JOB/AGENT[I]`; JOB is a name, a run id, or a unique prefix
+    /// `JOB`, `JOB/AGENT` or `JOB/AGENT[I]`; JOB is a name, a run id, or a unique prefix; without it
+    /// the run that is on, else the newest
     #[arg(value_name = "JOB[/AGENT[I]]")]
-    pub job: JobRef,
+    pub job: Option<JobRef>,
     /// Format and colour.
     #[command(flatten)]
     pub output: OutputArgs,

@@ -2,30 +2,33 @@
 
 use a2arun_core::card::{Scheme, WebUrl};
 use a2arun_core::exit_code::LauncherCode;
+use a2arun_core::mask::Mask;
 use a2arun_core::status::{InstanceState, InstanceStatusJson, StatusJson};
 use anyhow::Context as _;
 
 use crate::a2a::{AskError, Asked};
 use crate::cli::JobRef;
 use crate::cmd::status::{entry, from_hosts};
-use crate::cmd::{Context, Failure};
+use crate::cmd::{Context, Failure, secrets};
 use crate::registry::{Entry, Life};
 use crate::session::ask_status;
 use crate::target::chain;
 
-/// `http://…`, `RUN`, `RUN/AGENT[I]`; `agent` is `--agent AGENT[I]`.
+/// `http://…`, `RUN`, `RUN/AGENT[I]`; `agent` is `--agent AGENT[I]`. With what is known of the
+/// secrets of its run, which it may repeat.
 pub(super) async fn asked(
     target: &str,
     agent: Option<&str>,
     context: &Context,
-) -> anyhow::Result<Asked> {
+) -> anyhow::Result<(Asked, Mask)> {
     let usage = |message: String| Failure::new(LauncherCode::Usage, message);
     if target.contains("://") {
         if agent.is_some() {
             return Err(usage("--agent names an agent of a run, not of a URL".to_owned()).into());
         }
         let url: WebUrl = target.parse().map_err(|error| usage(format!("{error}")))?;
-        return Ok(Asked { who: url.to_string(), url, names: Vec::new(), instance: false });
+        let asked = Asked { who: url.to_string(), url, names: Vec::new(), instance: false };
+        return Ok((asked, Mask::default()));
     }
     let mut job: JobRef = target.parse().map_err(|error| usage(format!("{error}")))?;
     if let Some(agent) = agent {
@@ -38,7 +41,8 @@ pub(super) async fn asked(
         job = named;
     }
     let entry = entry(&job.job, context)?;
-    named_agent(&job, &entry, context).await
+    let asked = named_agent(&job, &entry, context).await?;
+    Ok((asked, secrets::known(&entry.run, context).0))
 }
 
 async fn named_agent(job: &JobRef, entry: &Entry, context: &Context) -> anyhow::Result<Asked> {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use a2arun_core::card::{Binding, Card, CardWarning, SchemeKind, check};
 use a2arun_core::exit_code::LauncherCode;
 use a2arun_core::lines::visible;
+use a2arun_core::mask::Mask;
 use serde::Serialize;
 use tokio::time::timeout;
 
@@ -15,7 +16,7 @@ use crate::cmd::{Context, Failure};
 use crate::output::{print_json, print_line, say};
 
 pub(super) async fn card(args: &CardArgs, context: &Context) -> anyhow::Result<u8> {
-    let asked = asked(&args.target, None, context).await?;
+    let (asked, mask) = asked(&args.target, None, context).await?;
     let cert_file = context.var("SSL_CERT_FILE").filter(|v| !v.is_empty()).map(PathBuf::from);
     let client = Client::new(args.header.clone(), cert_file);
     // Cancel safe: what was opened is closed.
@@ -26,7 +27,7 @@ pub(super) async fn card(args: &CardArgs, context: &Context) -> anyhow::Result<u
         failure(&AskError::Late { who: who(), after, doing })
     })?;
     let lookup = lookup.map_err(|source| failure(&AskError::Unreachable { who: who(), source }))?;
-    let found = match lookup {
+    let mut found = match lookup {
         Lookup::Found(found) => found,
         Lookup::Refused { at, status } => {
             let (who, url) = (asked.who.clone(), at.to_string());
@@ -41,6 +42,8 @@ pub(super) async fn card(args: &CardArgs, context: &Context) -> anyhow::Result<u
             return Err(failure.into());
         }
     };
+    found.raw = mask.bytes(&found.raw);
+    mask_card(&mut found.card, &mask);
     if args.raw {
         let text = String::from_utf8_lossy(&found.raw);
         print_line(&if context.stdout_terminal { visible(&text) } else { text.into_owned() })?;
@@ -68,6 +71,14 @@ pub(super) async fn card(args: &CardArgs, context: &Context) -> anyhow::Result<u
         }
     }
     Ok(LauncherCode::Ok.code())
+}
+
+/// What an agent wrote of itself in its own words.
+fn mask_card(card: &mut Card, mask: &Mask) {
+    let skills = card.skills.iter_mut().flat_map(|s| [&mut s.name, &mut s.description]);
+    for text in [&mut card.name, &mut card.description].into_iter().chain(skills) {
+        *text = mask.text(text);
+    }
 }
 
 fn human(asked: &Asked, found: &Found) -> String {

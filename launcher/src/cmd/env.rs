@@ -5,6 +5,7 @@ use std::path::Path;
 
 use a2arun_core::exit_code::LauncherCode;
 use a2arun_core::ids::{Rank, RunId};
+use a2arun_core::launch::HOST_PATH;
 use a2arun_core::plan::reserved::{HOST_VARIABLES, is_secret_name};
 use a2arun_core::plan::{BaseEnv, Bindings, LaunchBuilder, LaunchInputs, Origin, ResolvedPlan};
 use a2arun_core::source::nearest;
@@ -216,6 +217,7 @@ fn variables(
     };
     let port = *STAND_INS[1..].iter().find(unused).unwrap_or(&STAND_INS[1]);
     let (env, _) = filled(port)?;
+    let host = plan.host(instance.host).name();
     let mut all: Vec<VariableJson> = env
         .into_iter()
         .map(|(name, value)| {
@@ -225,6 +227,10 @@ fn variables(
                 .replace(RUN, "<run>")
                 .replace(TRACE, "<trace>")
                 .replace(&TRACE[..16], "<span>");
+            let value = match name.as_str() {
+                "PATH" => value.replace(HOST_PATH, &format!("<of {host}>")),
+                _ => value,
+            };
             let origin = origins.get(&name);
             let secret = !value.is_empty() && is_secret(&name, origin);
             let value = (!secret).then(|| planned.file.masked(&value));

@@ -12,7 +12,7 @@ use tokio::time::sleep;
 
 use crate::cli::{EventsArgs, OutputFormat};
 use crate::cmd::Context;
-use crate::cmd::status::entry;
+use crate::cmd::status::{entry, meant};
 use crate::output::{print_json, print_line};
 use crate::registry::{Entry, Events, Life, reread};
 
@@ -20,8 +20,9 @@ use crate::registry::{Entry, Events, Life, reread};
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 pub(super) async fn events(args: &EventsArgs, context: &Context) -> anyhow::Result<u8> {
-    let entry = entry(&args.job.job, context)?;
-    let ranks = super::logs::ranks(&args.job, &entry.run)?;
+    let job = meant(args.job.as_ref(), context)?;
+    let entry = entry(&job.job, context)?;
+    let ranks = super::logs::ranks(&job, &entry.run)?;
     let mut reader = Events::of(&entry.path);
     let mut first = read(&mut reader, ranks.as_deref(), &entry)?;
     if let Some(lines) = args.lines {

@@ -206,14 +206,37 @@ pub(super) struct Located {
     /// Why this interpreter.
     pub(super) source: PythonSource,
     /// What is missing for it.
-    missing: Option<(String, String)>,
+    missing: Option<Missing>,
+}
+
+#[derive(Debug, Clone)]
+struct Missing {
+    field: &'static str,
+    message: String,
+    hint: String,
 }
 
 impl Located {
+    /// Where everything runs on this machine, looks for the working directory too.
+    pub(super) fn with_workdir(mut self, agent: &AgentSpec, context: &Context) -> Self {
+        let Some(dir) = self.site.workdir.as_ref().filter(|_| agent.workdir.is_some()) else {
+            return self;
+        };
+        let dir = at_home(dir, context);
+        if self.missing.is_none() && agent.external().is_none() && !dir.is_dir() {
+            self.missing = Some(Missing {
+                field: "workdir",
+                message: format!("agent `{}`: there is no folder {}", agent.id, dir.display()),
+                hint: "`workdir` is relative to the job file".to_owned(),
+            });
+        }
+        self
+    }
+
     /// For a launch, which needs all of it.
     pub(super) fn needed(self) -> anyhow::Result<Site> {
         match self.missing {
-            Some((message, hint)) => {
+            Some(Missing { message, hint, .. }) => {
                 let code = a2arun_core::exit_code::LauncherCode::InvalidJob;
                 Err(Failure::new(code, message).hint(hint).into())
             }
@@ -223,9 +246,9 @@ impl Located {
 
     /// What is missing, as a warning.
     pub(super) fn warning(&self, agent: &AgentSpec) -> Option<Finding> {
-        let (message, hint) = self.missing.as_ref()?;
+        let Missing { field, message, hint } = self.missing.as_ref()?;
         let finding = Finding::warning(Code::Missing, agent.span, message.as_str());
-        Some(finding.about(Some(agent.id.as_str()), "venv").help(hint.as_str()))
+        Some(finding.about(Some(agent.id.as_str()), *field).help(hint.as_str()))
     }
 }
 
@@ -275,18 +298,14 @@ pub(super) fn at_home(path: &Path, context: &Context) -> PathBuf {
     }
 }
 
-fn venv(
-    agent: &AgentSpec,
-    prefix: &Path,
-    here: bool,
-    missing: &mut Option<(String, String)>,
-) -> Venv {
+fn venv(agent: &AgentSpec, prefix: &Path, here: bool, missing: &mut Option<Missing>) -> Venv {
     let prefix: PathBuf = prefix.components().collect();
     let conda = prefix.join("conda-meta").exists();
     let shown = prefix.display().to_string();
     if here && !conda && !prefix.join("bin").exists() {
         let message = format!("agent `{}`: there is no venv in {shown}", agent.id);
-        *missing = Some((message, format!("python3 -m venv {shown} makes one")));
+        let hint = format!("python3 -m venv {shown} makes one");
+        *missing = Some(Missing { field: "venv", message, hint });
     }
     let kind = if conda { VenvKind::Conda } else { VenvKind::Venv };
     Venv { prefix: shown, kind }

@@ -3,6 +3,8 @@
 use a2arun_core::exit_code::LauncherCode;
 use a2arun_core::status::{InstanceState, JobState, ListJson, StatusJson};
 use anyhow::Context as _;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use tokio::task::JoinSet;
 
 use crate::cli::{ListArgs, OutputFormat};
@@ -17,7 +19,10 @@ pub(super) async fn list(args: &ListArgs, context: &Context) -> anyhow::Result<u
     let runs = context.runs()?;
     let (found, damaged) =
         entries(&runs).with_context(|| format!("cannot read {}", runs.path().display()))?;
-    damaged.iter().for_each(|d| say(&format!("warning: {}", chain(d))));
+    for damage in &damaged {
+        say(&format!("warning: {}", chain(damage)));
+        say(&format!("hint: rm -r {} forgets that run", damage.folder().display()));
+    }
     let mut asked = JoinSet::new();
     for (at, entry) in found.into_iter().enumerate() {
         if args.all || !matches!(entry.life, Life::Ended(_)) {
@@ -46,7 +51,7 @@ pub(super) async fn list(args: &ListArgs, context: &Context) -> anyhow::Result<u
         }
         OutputFormat::Human => human(&rows, args.all)?,
     }
-    Ok(if damaged.is_empty() { LauncherCode::Ok.code() } else { LauncherCode::Internal.code() })
+    Ok(LauncherCode::Ok.code())
 }
 
 async fn row(entry: &Entry, context: &Context) -> ListJson {
@@ -60,9 +65,15 @@ async fn row(entry: &Entry, context: &Context) -> ListJson {
         hosts: run.hosts.iter().map(|h| h.name().to_string()).collect(),
         started: Some(run.started),
         ended: None,
+        result: None,
+        exit_code: None,
     };
     match &entry.life {
-        Life::Ended(result) => row.ended = Some(result.ended),
+        Life::Ended(result) => {
+            row.ended = Some(result.ended);
+            row.result = Some(result.result);
+            row.exit_code = Some(result.exit_code);
+        }
         // Without a head its hosts still have it for a while, or to its end.
         Life::HeadGone => match from_hosts(entry, None, context).await {
             Ok((status, answers)) => {
@@ -104,6 +115,20 @@ fn ready_in(status: &StatusJson) -> u32 {
     u32::try_from(ready.count()).unwrap_or(u32::MAX)
 }
 
+/// `running`, `completed`, `failed, 3`.
+fn state(row: &ListJson) -> String {
+    match (row.result, row.exit_code) {
+        (Some(result), None | Some(0)) => result.as_str().to_owned(),
+        (Some(result), Some(code)) => format!("{}, {code}", result.as_str()),
+        (None, _) => row.state.as_str().to_owned(),
+    }
+}
+
+/// In the zone of who reads it; JSON has UTC.
+fn local_time(time: Timestamp) -> String {
+    time.to_zoned(TimeZone::system()).strftime("%F %T").to_string()
+}
+
 fn human(rows: &[ListJson], all: bool) -> anyhow::Result<()> {
     if rows.is_empty() {
         let hint = if all { "" } else { "; `a2arun list --all` shows ended ones" };
@@ -119,10 +144,10 @@ fn human(rows: &[ListJson], all: bool) -> anyhow::Result<()> {
         };
         table.row([
             row.run.clone(),
-            row.state.as_str().to_owned(),
+            state(row),
             format!("{ready}/{}", row.size),
             hosts,
-            row.started.map(|t| t.strftime("%F %T").to_string()).unwrap_or_default(),
+            row.started.map(local_time).unwrap_or_default(),
         ]);
     }
     print_line(&table.render())?;

@@ -141,8 +141,7 @@ pub(super) fn job(request: &Request<'_>, context: &Context) -> anyhow::Result<Jo
         }
     };
     let shown = path.display().to_string();
-    let bytes =
-        read(path).map_err(|e| invalid(format!("cannot read the job file {shown}: {e}")))?;
+    let bytes = read(path).map_err(|error| unreadable(path, &error))?;
     let file = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
     let dotenv = DotEnv::beside(path);
     let filled = RefCell::new(Vec::new());
@@ -225,6 +224,32 @@ fn agent(spec: &JobSpec, option: &str, id: &str) -> anyhow::Result<AgentIx> {
 }
 
 /// Not more than a job file may have, and one byte to tell that it has.
+/// With the file that was meant, where one has nearly this name.
+fn unreadable(path: &Path, error: &std::io::Error) -> anyhow::Error {
+    let shown = path.display();
+    let failure = Failure::new(
+        LauncherCode::InvalidJob,
+        format!("cannot read the job file {shown}: {error}"),
+    );
+    let parent = path.parent().filter(|p| !p.as_os_str().is_empty());
+    let folder = std::fs::read_dir(parent.unwrap_or(Path::new("."))).into_iter().flatten();
+    let is_job = |name: &String| name.ends_with(".yaml") || name.ends_with(".yml");
+    let names = folder.flatten().filter_map(|entry| entry.file_name().into_string().ok());
+    let names: Vec<String> = names.filter(is_job).collect();
+    let wanted = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+    let stem = |name: &str| name.rsplit_once('.').map_or(name, |(stem, _)| stem).to_owned();
+    let stems: Vec<String> = names.iter().map(|name| stem(name)).collect();
+    let near = nearest(&stem(&wanted), stems.iter().map(String::as_str));
+    let near = near.and_then(|near| names.iter().find(|name| stem(name) == near));
+    match near {
+        Some(near) if error.kind() == std::io::ErrorKind::NotFound => {
+            let near = parent.unwrap_or(Path::new("")).join(near);
+            failure.hint(format!("did you mean {}?", near.display())).into()
+        }
+        _ => failure.into(),
+    }
+}
+
 fn read(path: &Path) -> std::io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     File::open(path)?.take(INPUT_BYTES_MAX as u64 + 1).read_to_end(&mut bytes)?;
@@ -279,8 +304,17 @@ fn hostfile(path: &Path, context: &Context, output: OutputArgs) -> anyhow::Resul
         .map_err(|error| invalid(format!("cannot read the hostfile {shown}: {error}")))?;
     let text = String::from_utf8(bytes)
         .map_err(|_| invalid(format!("the hostfile {shown} is no text: it is not UTF-8")))?;
-    hostfile::parse(&text)
-        .map_err(|findings| invalid(render(&shown, &text, &findings, style(context, output))))
+    let list = hostfile::parse(&text)
+        .map_err(|findings| invalid(render(&shown, &text, &findings, style(context, output))))?;
+    let for_ssh = |host: &&HostEntry| host.user.is_some() || host.ssh_port.is_some();
+    if let Some(host) = list.iter().find(for_ssh) {
+        let name = &host.name;
+        say(&format!(
+            "warning: {shown}: `user=` and `port=` of {name} are for SSH, which is not used yet\n\
+             hint: `noded_port=` is the port of its noded"
+        ));
+    }
+    Ok(list)
 }
 
 /// The plan of a job.

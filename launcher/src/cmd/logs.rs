@@ -12,7 +12,7 @@ use anyhow::Context as _;
 use tokio::task::JoinSet;
 
 use crate::cli::{JobRef, LogsArgs, OutputFormat};
-use crate::cmd::status::entry;
+use crate::cmd::status::{entry, meant};
 use crate::cmd::{Context, Failure, secrets};
 use crate::head::listen;
 use crate::output::{Activity, LogFormat, LogSink, Names, Printer, Written, say};
@@ -23,8 +23,9 @@ use crate::target::{ConnectError, Installed, Local, Target, chain};
 pub(super) async fn logs(args: &LogsArgs, context: &Context) -> anyhow::Result<u8> {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mut signals = listen(&status).context("cannot listen for signals")?;
-    let entry = entry(&args.job.job, context)?;
-    let ranks = ranks(&args.job, &entry.run)?;
+    let job = meant(args.job.as_ref(), context)?;
+    let entry = entry(&job.job, context)?;
+    let ranks = ranks(&job, &entry.run)?;
     let run = Arc::new(entry.run.clone());
     let names: Names = Arc::new(move |rank| run.name_of(rank));
     let targets = targets(&entry, args.trust.as_deref(), context)?;

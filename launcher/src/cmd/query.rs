@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use a2arun_core::a2a::TaskState;
 use a2arun_core::exit_code::LauncherCode;
 use a2arun_core::lines::visible;
+use a2arun_core::mask::{Mask, MaskText};
 use anyhow::Context as _;
 use serde::Serialize;
 
@@ -19,7 +20,7 @@ use crate::output::{Style, print_json, print_line, print_piece, say};
 const QUESTION_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
 pub(super) async fn query(args: &QueryArgs, context: &Context) -> anyhow::Result<u8> {
-    let asked = asked(&args.target, args.agent.as_deref(), context).await?;
+    let (asked, mask) = asked(&args.target, args.agent.as_deref(), context).await?;
     let text = question(&args.text).await?;
     let cert_file = context.var("SSL_CERT_FILE").filter(|v| !v.is_empty()).map(PathBuf::from);
     let client = Client::new(args.header.clone(), cert_file);
@@ -29,10 +30,11 @@ pub(super) async fn query(args: &QueryArgs, context: &Context) -> anyhow::Result
         timeout: Some(args.timeout),
         whole: args.no_stream,
     };
-    let mut shower = Shower::new(args, context);
+    let mut shower = Shower::new(args, context, mask.clone());
     let answer = ask(&client, &asked, &text, &options, &mut |step| shower.step(step)).await;
     shower.finish()?;
-    let answer = answer.map_err(|error| failure(&error))?;
+    let mut answer = answer.map_err(|error| failure(&error))?;
+    answer.text = mask.text(&answer.text);
     let document = AnswerJson::of(&asked, &answer);
     match (args.output.output, args.raw) {
         (_, true) | (OutputFormat::Quiet, _) => {}
@@ -105,13 +107,16 @@ struct Shower {
     terminal: bool,
     terminal_talk: bool,
     style: Style,
+    mask: Mask,
+    /// The answer, which comes in pieces.
+    masked: MaskText,
     /// The last character printed; `None`: nothing yet.
     last: Option<char>,
     error: Option<std::io::Error>,
 }
 
 impl Shower {
-    fn new(args: &QueryArgs, context: &Context) -> Self {
+    fn new(args: &QueryArgs, context: &Context, mask: Mask) -> Self {
         let format = args.output.output;
         let live = matches!(format, OutputFormat::Human | OutputFormat::Quiet) && !args.raw;
         Self {
@@ -121,6 +126,8 @@ impl Shower {
             terminal: context.stdout_terminal,
             terminal_talk: context.stderr_terminal,
             style: context.stderr_style(args.output),
+            masked: MaskText::new(&mask),
+            mask,
             last: None,
             error: None,
         }
@@ -128,16 +135,24 @@ impl Shower {
 
     fn step(&mut self, step: Step) {
         match step {
-            Step::Raw(text) if self.raw => self.print(&format!("{text}\n")),
+            Step::Raw(text) if self.raw => {
+                let text = self.mask.text(&text);
+                self.print(&format!("{text}\n"));
+            }
             Step::Answer(text) if self.live => {
-                let text = if self.terminal { visible(&text) } else { text };
-                self.print(&text);
+                let text = self.masked.push(&text);
+                self.answer(text);
             }
             Step::Warning(text) => self.talk(&format!("{} {text}", self.style.warning("warning:"))),
             Step::Asking { dialect, url } => self.talk(&format!("asking {url} ({dialect})")),
-            Step::Note(text) => self.talk(&text),
+            Step::Note(text) => self.talk(&self.mask.text(&text)),
             Step::Raw(_) | Step::Answer(_) => {}
         }
+    }
+
+    fn answer(&mut self, text: String) {
+        let text = if self.terminal { visible(&text) } else { text };
+        self.print(&text);
     }
 
     fn talk(&mut self, text: &str) {
@@ -160,6 +175,8 @@ impl Shower {
 
     /// Ends the last line.
     fn finish(&mut self) -> anyhow::Result<()> {
+        let rest = self.masked.finish();
+        self.answer(rest);
         if self.last.is_some_and(|c| c != '\n') {
             self.print("\n");
         }

@@ -10,7 +10,7 @@ use anyhow::Context as _;
 use jiff::Timestamp;
 use tokio::task::JoinSet;
 
-use crate::cli::{OutputFormat, StatusArgs};
+use crate::cli::{JobRef, OutputFormat, StatusArgs};
 use crate::cmd::{Context, Failure};
 use crate::output::{Table, duration, print_json, print_line, say};
 use crate::registry::{Entry, Found, Life, RunJson, find, last_status, list};
@@ -18,15 +18,16 @@ use crate::session::{InstanceReport, PhaseReport, ask_status, describe};
 use crate::target::{ConnectError, OnDemand, chain};
 
 pub(super) async fn status(args: &StatusArgs, context: &Context) -> anyhow::Result<u8> {
-    let entry = entry(&args.job.job, context)?;
+    let job = meant(args.job.as_ref(), context)?;
+    let entry = entry(&job.job, context)?;
     let (mut status, answers) = current(&entry, context).await?;
-    if let Some(agent) = &args.job.agent {
+    if let Some(agent) = &job.agent {
         status.instances.retain(|i| {
-            let copy = args.job.index.is_none_or(|n| i.name == format!("{agent}[{n}]"));
+            let copy = job.index.is_none_or(|n| i.name == format!("{agent}[{n}]"));
             (i.agent == *agent || i.rank.to_string() == *agent) && copy
         });
         if status.instances.is_empty() {
-            return Err(super::logs::no_such_agent(&args.job, &entry.run));
+            return Err(super::logs::no_such_agent(&job, &entry.run));
         }
     }
     match args.output.output {
@@ -61,17 +62,45 @@ pub(super) async fn current(
     })
 }
 
+/// What is named; without a name the run that lives, else the newest.
+pub(super) fn meant(job: Option<&JobRef>, context: &Context) -> anyhow::Result<JobRef> {
+    if let Some(job) = job {
+        return Ok(job.clone());
+    }
+    let runs = context.runs()?;
+    let (found, _) =
+        list(&runs).with_context(|| format!("cannot read {}", runs.path().display()))?;
+    let live: Vec<&Entry> = found.iter().filter(|e| matches!(e.life, Life::Alive)).collect();
+    let one = match (live.as_slice(), found.first()) {
+        ([one], _) => *one,
+        ([], Some(newest)) => newest,
+        ([], None) => {
+            let failure = Failure::new(LauncherCode::Usage, "there are no runs on this machine");
+            return Err(failure.hint("a2arun JOB.yaml starts one").into());
+        }
+        (several, _) => {
+            let names: Vec<&str> = several.iter().map(|e| e.run.run.as_str()).collect();
+            let message = format!("several runs are on; name one: {}", names.join(", "));
+            return Err(Failure::new(LauncherCode::Usage, message).into());
+        }
+    };
+    Ok(JobRef { job: one.run.run.to_string(), agent: None, index: None })
+}
+
 /// The run that a name means.
 pub(super) fn entry(name: &str, context: &Context) -> anyhow::Result<Entry> {
     let runs = context.runs()?;
     let (found, damaged) =
         list(&runs).with_context(|| format!("cannot read {}", runs.path().display()))?;
-    damaged.iter().for_each(|d| say(&format!("warning: {}", chain(d))));
     match find(found, name) {
         Found::One(entry) => Ok(*entry),
-        Found::None => Err(Failure::new(LauncherCode::Usage, format!("no run is called `{name}`"))
-            .hint("a2arun list --all shows them")
-            .into()),
+        Found::None => {
+            // What cannot be read may be what was meant; otherwise `list` tells of it.
+            damaged.iter().for_each(|d| say(&format!("warning: {}", chain(d))));
+            Err(Failure::new(LauncherCode::Usage, format!("no run is called `{name}`"))
+                .hint("a2arun list --all shows them")
+                .into())
+        }
         Found::Several(runs) => {
             let message = format!("`{name}` fits several runs: {}", runs.join(", "));
             Err(Failure::new(LauncherCode::Usage, message).into())
@@ -232,7 +261,8 @@ fn human(status: &StatusJson) -> anyhow::Result<()> {
                 .map_or_else(dash, duration),
             mark(i.card),
             mark(i.net),
-            mark(i.ready),
+            // Readiness is of those who live.
+            if i.state == InstanceState::Exited { dash() } else { mark(i.ready) },
             i.pid.map_or_else(dash, |p| p.to_string()),
             exit,
             i.url.clone().unwrap_or_else(dash),

@@ -2,6 +2,7 @@
 //! refuses before it starts anything.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use a2arun_core::exit_code::LauncherCode;
 use a2arun_core::hostfile::HostEntry;
@@ -35,6 +36,34 @@ pub(super) struct Survey {
     pub(super) sites: Vec<Located>,
 }
 
+/// Which agents run on this machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Here {
+    All,
+    Some,
+    None,
+}
+
+impl Here {
+    /// By host.
+    pub(super) fn of(hosts: &[bool]) -> Self {
+        match (hosts.contains(&true), hosts.contains(&false)) {
+            (true, false) => Self::All,
+            (true, true) => Self::Some,
+            (false, _) => Self::None,
+        }
+    }
+
+    /// Where an agent runs, with what can be seen of that from here.
+    pub(super) fn site(self, agent: &AgentSpec, base: &Path, context: &Context) -> Located {
+        let located = facts::site(agent, base, self != Self::None, context);
+        match self {
+            Self::All => located.with_workdir(agent, context),
+            Self::Some | Self::None => located,
+        }
+    }
+}
+
 /// Looks at everything that a plan refers to. What is missing joins the warnings of its file;
 /// with `--strict` they are an error.
 pub(super) fn survey(
@@ -42,7 +71,7 @@ pub(super) fn survey(
     request: &Request<'_>,
     context: &Context,
 ) -> anyhow::Result<Survey> {
-    let here = here(planned, context).contains(&true);
+    let here = Here::of(&here(planned, context));
     let survey = beside(&mut planned.file, here, request.variables, context)?;
     let run = planned.file.spec.name.as_str().parse().or_else(|_| "run".parse());
     let run = run.context("cannot name the run")?;
@@ -51,10 +80,10 @@ pub(super) fn survey(
     Ok(survey)
 }
 
-/// Looks at what lies beside a job file. `here`: whether any agent runs on this machine.
+/// Looks at what lies beside a job file. `here`: who runs on this machine.
 pub(super) fn beside(
     file: &mut JobFile,
-    here: bool,
+    here: Here,
     variables: &VariableArgs,
     context: &Context,
 ) -> anyhow::Result<Survey> {
@@ -62,7 +91,7 @@ pub(super) fn beside(
     let exports = exports(variables, context)?;
     let base = base_env(variables, context)?;
     let agents = &file.spec.agents;
-    let site = |a: &AgentSpec| facts::site(a, &file.base, here, context);
+    let site = |a: &AgentSpec| here.site(a, &file.base, context);
     let sites: Vec<Located> = agents.iter().map(site).collect();
     missing.extend(agents.iter().zip(&sites).filter_map(|(a, s)| s.warning(a)));
     file.warnings.extend(missing);

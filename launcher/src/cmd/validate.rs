@@ -130,7 +130,7 @@ fn looked(
         }
         // It may fit the hosts that it is written for.
         Err(_) => {
-            let survey = survey::beside(&mut file, true, request.variables, context)?;
+            let survey = survey::beside(&mut file, survey::Here::Some, request.variables, context)?;
             Ok((file, survey))
         }
     }

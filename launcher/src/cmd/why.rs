@@ -6,7 +6,7 @@ use std::time::Duration;
 use a2arun_core::exit_code::LauncherCode;
 use a2arun_core::ids::{Incarnation, Rank};
 use a2arun_core::lines::visible;
-use a2arun_core::status::{EventJson, InstanceState, InstanceStatusJson, StatusJson};
+use a2arun_core::status::{EventJson, InstanceState, InstanceStatusJson, JobState, StatusJson};
 use anyhow::Context as _;
 use jiff::Timestamp;
 use serde::Serialize;
@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::cli::{OutputFormat, WhyArgs};
-use crate::cmd::status::{Answers, current, entry};
+use crate::cmd::status::{Answers, current, entry, meant};
 use crate::cmd::{Context, secrets};
 use crate::output::{duration, print_json, print_line, say};
 use crate::registry::{Entry, Events};
@@ -40,8 +40,9 @@ struct WhyJson<'a> {
 }
 
 pub(super) async fn why(args: &WhyArgs, context: &Context) -> anyhow::Result<u8> {
-    let entry = entry(&args.job.job, context)?;
-    let ranks = super::logs::ranks(&args.job, &entry.run)?;
+    let job = meant(args.job.as_ref(), context)?;
+    let entry = entry(&job.job, context)?;
+    let ranks = super::logs::ranks(&job, &entry.run)?;
     let (status, answers) = current(&entry, context).await?;
     let events = Events::of(&entry.path)
         .next()
@@ -125,6 +126,9 @@ fn because(
                 .map(|i| format!("{}@{} ({})", i.name, i.host, i.state.as_str()))
                 .collect();
             found.push(match before.is_empty() {
+                _ if status.state == JobState::Inactive => {
+                    "the job ended before its stage began".to_owned()
+                }
                 true => "its stage has not begun".to_owned(),
                 false => format!("its stage has not begun; waited for: {}", before.join(", ")),
             });

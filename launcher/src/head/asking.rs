@@ -119,7 +119,8 @@ impl Head {
             return;
         }
         match answer {
-            Ok(answer) => {
+            Ok(mut answer) => {
+                answer.text = self.job.mask.text(&answer.text);
                 self.io.journal.write(Entry::job("answered").text(&answer.text));
                 if answer.exit_code() != LauncherCode::Ok {
                     let state = answer.state.map_or("", |state| state.as_str());

@@ -376,7 +376,7 @@ impl Head {
             .max()
             .unwrap_or(Duration::from_secs(10));
         if !stages.is_empty() {
-            self.show.stopping(&self.state, &self.instances, &self.job);
+            self.show.stopping(&self.state, &self.instances);
         }
         self.stop = Some(Schedule::new(stages, grace, cause, now));
         self.give_up_at = Some(now + grace + GIVE_UP_AFTER);

@@ -9,6 +9,7 @@ use a2arun_core::machine::job::{Failure, JobResult};
 use a2arun_core::outcome::ExitReason;
 use a2arun_core::plan::HostIx;
 use a2arun_core::result::{Counts, FirstCause, ResultJson};
+use a2arun_core::spec::Run;
 use a2arun_core::status::StatusJson;
 use jiff::Timestamp;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -279,7 +280,8 @@ fn outcome(
         ended,
         counts,
     };
-    let hints = first.map(|failure| missing_keys(head, failure)).unwrap_or_default();
+    let mut hints = first.map(|failure| missing_keys(head, failure)).unwrap_or_default();
+    hints.extend(first.and_then(|failure| missing_module(head, failure, &last_words)));
     Outcome { exit_code, result, status: head.status(), cause: line, hints, last_words, drained }
 }
 
@@ -313,6 +315,26 @@ fn missing_keys(head: &Head, failure: Failure) -> Vec<String> {
         format!("{} has no {name}, which is set here: -x {name} gives it", agent.id)
     };
     missing.take(MISSING_KEYS_MAX).map(hint).collect()
+}
+
+/// Python looks for the job's modules where it runs, and that is not where they are.
+fn missing_module(head: &Head, failure: Failure, last_words: &[String]) -> Option<String> {
+    let instance = head.job.plan.instance(failure.rank?);
+    let agent = head.job.spec.agent(instance.agent);
+    let Run::Module { module, .. } = &agent.run else { return None };
+    let package = module.split('.').next().unwrap_or_default();
+    let said = format!("No module named '{package}");
+    if !last_words.iter().any(|line| line.contains(&said)) {
+        return None;
+    }
+    let folder = head.job.sites[instance.agent.get()].workdir.as_ref()?.display();
+    Some(match agent.workdir {
+        Some(_) => format!("`{module}` is looked for in the `workdir` {folder}, and by its Python"),
+        None => format!(
+            "`{module}` is looked for in {folder}: call a2arun in the folder that has it, or set \
+             `workdir`"
+        ),
+    })
 }
 
 /// A job that went well and cannot be said to be gone has not gone well.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use a2arun_core::ids::Rank;
-use a2arun_core::machine::job::{self, Phase, StopBy, is_failure};
+use a2arun_core::machine::job::{self, Cause, Phase, StopBy, is_failure};
 use a2arun_core::machine::mirror::End;
 use a2arun_core::plan::{HostIx, Plan, ResolvedPlan, StageIx};
 use a2arun_core::status::InstanceState;
@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 
 use crate::head::hosts::{Hosts, Reach};
-use crate::head::instances::{Instances, News};
+use crate::head::instances::{Instance, Instances, News};
 use crate::head::job::{Io, Job};
 use crate::output::{Talk, cause_line, duration};
 use crate::session::Contact;
@@ -143,7 +143,7 @@ impl Show {
                     // are its company.
                     if self.failures > 1 && self.in_lines() {
                         self.say_end(rank, record);
-                    } else if self.failures == 1 {
+                    } else if self.failures == 1 && job.plan.size() > 1 {
                         let left = job.plan.size() - 1;
                         let stops = job.on_failure == job::OnFailure::Stop && left > 0;
                         let tail = if stops { "; stopping the others" } else { "" };
@@ -277,9 +277,31 @@ impl Show {
         }
     }
 
-    pub(super) fn stopping(&mut self, _state: &job::State, _instances: &Instances, _job: &Job) {
+    pub(super) fn stopping(&mut self, state: &job::State, instances: &Instances) {
+        if matches!(state.phase, Phase::Cleanup { cause: Cause::Complete, .. }) {
+            self.complete(instances);
+        }
         // Who is left is told from the next tick on: most jobs are gone by then.
         self.waiting_said = Instant::now();
+    }
+
+    /// What was waited for has ended, and others have not: that is said, as it is no failure.
+    fn complete(&self, instances: &Instances) {
+        let is = |state: InstanceState| move |(_, i): &(Rank, &Instance)| i.mirror.shown() == state;
+        let unstarted: Vec<String> = instances
+            .iter()
+            .filter(is(InstanceState::Pending))
+            .map(|(rank, _)| self.name(rank))
+            .take(NAMED_MAX)
+            .collect();
+        let live = instances.tally().live();
+        if !unstarted.is_empty() {
+            let names = unstarted.join(", ");
+            self.talk.warning(&format!("the job is complete and never started {names}"));
+            self.talk.hint("a task ends its job: `depends_on` lets it wait for others");
+        } else if live > 0 {
+            self.talk.progress(&format!("the job is complete: stopping {live} more"));
+        }
     }
 
     /// Once a second: who lets the others wait.

@@ -57,6 +57,10 @@ pub(crate) fn cause_line(name: &str, host: &str, exit: &ExitRecord) -> String {
     let after = exit.ran_for().map(|d| format!(" after {}", duration(d))).unwrap_or_default();
     let text = exit_text(exit);
     match exit.detail.as_deref().filter(|d| !d.is_empty()) {
+        // It says within which time it was not.
+        Some(detail) if exit.reason == ExitReason::StartTimeout => {
+            format!("{name} on {host} was {detail}")
+        }
         Some(detail) => format!("{name} on {host} {text}{after}: {detail}"),
         None => format!("{name} on {host} {text}{after}"),
     }

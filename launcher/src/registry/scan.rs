@@ -39,6 +39,17 @@ pub(crate) enum Damage {
     Version { path: PathBuf, version: u32 },
 }
 
+impl Damage {
+    /// The run's folder.
+    pub(crate) fn folder(&self) -> &Path {
+        match self {
+            Self::Read { path, .. } | Self::Parse { path, .. } | Self::Version { path, .. } => {
+                path.parent().unwrap_or(path)
+            }
+        }
+    }
+}
+
 /// Every run, the newest first, and what could not be read.
 pub(crate) fn list(runs: &RunsDir) -> io::Result<(Vec<Entry>, Vec<Damage>)> {
     let entries = match fs::read_dir(runs.path()) {

@@ -130,6 +130,9 @@ impl ConnectError {
             Self::Refused(Refusal::ForeignCa { .. }) | Self::RefusedUs(_) | Self::ClosedOnUs(_) => {
                 Some("host and head need certificates of the same `a2arun trust init`")
             }
+            Self::Dial { source, .. } if source.to_string().contains("lookup address") => {
+                Some("`addr=` in the hostfile says where a host is that has no such name")
+            }
             Self::Refused(Refusal::Invalid { .. })
             | Self::Denied(_)
             | Self::Dial { .. }

@@ -6,7 +6,7 @@
 use std::ffi::OsStr;
 use std::fs::{File, TryLockError};
 use std::io::{self, Read};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -24,7 +24,6 @@ use crate::target::{ConnectError, Connection, OnDemand, stream};
 const START_LIMIT: Duration = Duration::from_secs(10);
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 const LOCK_POLL: Duration = Duration::from_millis(2);
-const START_LOCK: &str = "start.lock";
 /// More than this is no complaint of noded's.
 const COMPLAINT_BYTES_MAX: u64 = 8192;
 
@@ -124,28 +123,46 @@ impl Local {
     }
 
     async fn take_lock(&self) -> Result<File, ConnectError> {
-        let path = self.paths.runtime_dir.join(START_LOCK);
+        let path = self.paths.start_lock();
         let wrap = |source| ConnectError::Dial { address: path.display().to_string(), source };
-        let file = File::options()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .mode(0o600)
-            .open(&path)
-            .map_err(wrap)?;
         let limit = Instant::now() + START_LIMIT;
         loop {
-            match file.try_lock() {
-                Ok(()) => return Ok(file),
-                Err(TryLockError::WouldBlock) if Instant::now() < limit => sleep(LOCK_POLL).await,
-                Err(TryLockError::WouldBlock) => {
-                    let why = "another launcher is starting it and does not get done".to_owned();
-                    return Err(ConnectError::NotReady(why));
+            let opened =
+                File::options().create(true).truncate(false).write(true).mode(0o600).open(&path);
+            let file = match opened {
+                Ok(file) => file,
+                // A noded that left took its folder along.
+                Err(error) if error.kind() == io::ErrorKind::NotFound && Instant::now() < limit => {
+                    self.paths.create()?;
+                    continue;
                 }
-                Err(TryLockError::Error(error)) => return Err(wrap(error)),
+                Err(error) => return Err(wrap(error)),
+            };
+            loop {
+                match file.try_lock() {
+                    Ok(()) => break,
+                    Err(TryLockError::WouldBlock) if Instant::now() < limit => {
+                        sleep(LOCK_POLL).await;
+                    }
+                    Err(TryLockError::WouldBlock) => {
+                        let why = "another launcher is starting it and does not get done";
+                        return Err(ConnectError::NotReady(why.to_owned()));
+                    }
+                    Err(TryLockError::Error(error)) => return Err(wrap(error)),
+                }
+            }
+            if is_at(&file, &path) {
+                return Ok(file);
             }
         }
     }
+}
+
+/// Whether a file is still the one of its path.
+fn is_at(file: &File, path: &Path) -> bool {
+    let id = |meta: std::fs::Metadata| (meta.dev(), meta.ino());
+    let same = file.metadata().map(id).ok().zip(path.metadata().map(id).ok());
+    same.is_some_and(|(ours, there)| ours == there)
 }
 
 async fn dial(socket: &Path) -> Result<UnixStream, ConnectError> {

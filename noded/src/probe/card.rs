@@ -16,7 +16,7 @@ const CARD_PATHS: [&str; 3] =
 pub(super) enum Found {
     /// It answers with 200, 401 or 403.
     Card(SeenCard),
-    /// Every path answers 404: an HTTP server without a card.
+    /// Every path answers that there is nothing to GET: an HTTP server without a card.
     None,
     NotYet(String),
 }
@@ -45,7 +45,8 @@ pub(super) async fn find(
                 let text = body.filter(|_| status == 200).and_then(|b| String::from_utf8(b).ok());
                 return Found::Card(SeenCard { path: path.to_owned(), status, text });
             }
-            Ok(http::Answer { status: 404, .. }) => missing += 1,
+            // A server that only takes POST says so with 405, Python's http.server with 501.
+            Ok(http::Answer { status: 404 | 405 | 410 | 501, .. }) => missing += 1,
             Ok(answer) => last = format!("GET {path} on port {port} answers {}", answer.status),
             Err(error) => last = format!("GET {path} on port {port}: {error}"),
         }

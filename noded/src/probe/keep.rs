@@ -87,7 +87,7 @@ async fn look(target: &Target, level: Option<Level>) -> Result<(), String> {
         }
         ReadinessCheck::Card { .. } if level == Some(Level::Card) => {
             match card::find(target, stream, address, port, limit).await {
-                card::Found::None => Err(format!("no agent card on port {port}: 404")),
+                card::Found::None => Err(format!("no agent card on port {port}")),
                 card::Found::Card(_) | card::Found::NotYet(_) => Ok(()),
             }
         }

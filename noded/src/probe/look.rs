@@ -92,7 +92,7 @@ impl<'a> Looker<'a> {
             ReadinessCheck::Card { .. } => {
                 match card::find(target, stream, address, port, limit).await {
                     Found::Card(card) => ready(Level::Card, Some(card)),
-                    Found::None => Look::NotYet(format!("no agent card on port {port}: 404")),
+                    Found::None => Look::NotYet(format!("no agent card on port {port}")),
                     Found::NotYet(text) => Look::NotYet(text),
                 }
             }

@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use a2arun_core::ids::Incarnation;
-use a2arun_core::launch::{InstanceLaunch, ReadinessCheck, Template};
+use a2arun_core::launch::{HOST_NAMES, InstanceLaunch, ReadinessCheck, Template, fill_host_names};
 use a2arun_core::machine::instance::Rules;
 use a2arun_core::outcome::{ExitReason, ExitRecord, Proof, WaitStatus};
 use jiff::Timestamp;
@@ -207,11 +207,18 @@ fn spawn(
         ("A2ARUN_RUN_DIR", dir.path().display().to_string()),
         ("A2ARUN_INCARNATION", incarnation.to_string()),
     ];
-    let env = environment(template, launch, &ours);
+    let mut env = environment(template, launch, &ours);
+    let known: Vec<(&str, String)> =
+        HOST_NAMES.iter().filter_map(|name| Some((*name, env.get(*name)?.clone()))).collect();
+    let of_host = |name: &str| known.iter().find(|(n, _)| *n == name).map(|(_, v)| v.clone());
+    for value in env.values_mut().filter(|value| value.contains("$(A2ARUN_")) {
+        *value = fill_host_names(value, of_host);
+    }
     let home = env.get("HOME").map(String::as_str);
     let workdir = template.workdir.clone().unwrap_or_else(|| PathBuf::from("/"));
     let workdir = program::at_home(&workdir, home);
     let argv = if launch.argv.is_empty() { &template.argv } else { &launch.argv };
+    let argv: Vec<String> = argv.iter().map(|word| fill_host_names(word, of_host)).collect();
     let Some(first) = argv.first() else { return Err(StartError::Nothing) };
     let first = program::at_home(Path::new(first), home);
     let first = first.to_string_lossy();

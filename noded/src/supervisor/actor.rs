@@ -156,6 +156,15 @@ pub struct Supervisor {
     leaving: bool,
 }
 
+/// What a noded that ends leaves to the next one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Left {
+    /// Nothing runs.
+    Nothing,
+    /// Their steps call the next noded by the sockets' paths.
+    Instances,
+}
+
 impl Supervisor {
     /// A supervisor with nothing to do yet. `output_event` is what steps raise on new output.
     pub fn new(
@@ -204,7 +213,7 @@ impl Supervisor {
     }
 
     /// Runs until told to end. Agents go on without it.
-    pub async fn run(mut self, mut inputs: mpsc::Receiver<Input>) {
+    pub async fn run(mut self, mut inputs: mpsc::Receiver<Input>) -> Left {
         self.recover();
         self.prune();
         self.note_idle();
@@ -234,6 +243,10 @@ impl Supervisor {
         }
         if let Some(spawner) = self.spawner.take() {
             spawner.goodbye().await;
+        }
+        match self.runs.values().any(Run::is_live) {
+            true => Left::Instances,
+            false => Left::Nothing,
         }
     }
 

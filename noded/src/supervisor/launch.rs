@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
 use a2arun_core::ids::{Incarnation, Rank};
-use a2arun_core::launch::{LaunchBatch, RunIdentity, Template};
+use a2arun_core::launch::{HOST_PATH, LaunchBatch, NO_PATH, RunIdentity, Template};
 use a2arun_core::outcome::{ExitReason, ExitRecord, Proof};
 use jiff::Timestamp;
 use rustix::pipe::{PipeFlags, pipe_with};
@@ -116,8 +116,13 @@ impl Supervisor {
                 Some(own) if name.eq_ignore_ascii_case("no_proxy") && !value.is_empty() => {
                     *own = format!("{value},{own}");
                 }
+                // A venv stands before what the host has.
+                Some(own) if name == "PATH" => *own = own.replace(HOST_PATH, value),
                 Some(_) => {}
             }
+        }
+        if let Some(path) = template.env.get_mut("PATH").filter(|p| p.contains(HOST_PATH)) {
+            *path = path.replace(HOST_PATH, NO_PATH);
         }
         template.host_env = false;
     }

@@ -40,7 +40,7 @@ use crate::os::limits::Nofile;
 use crate::ports::{Conflict, Held, Range, Wanted};
 use crate::probe::{ReachTarget, Unreached};
 
-pub use actor::Supervisor;
+pub use actor::{Left, Supervisor};
 pub use links::{accept_steps, connect_spawner};
 pub use views::{InstanceView, RunView, Views};
 

@@ -2,13 +2,17 @@
 //!
 //! The environment has layers, later ones win (DESIGN §6): the base, files of variables,
 //! `environment` of the job and of the agent, `-x`, and ours. `A2ARUN_INCARNATION`, `A2ARUN_RUN_DIR` and
-//! `A2ARUN_PEERS_FILE` are the host's to set.
+//! `A2ARUN_PEERS_FILE` are the host's to set
+//! and to fill in.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 
 use crate::ids::{Rank, RunId};
-use crate::launch::{InstanceLaunch, PeersHook, PortBinding, ReadinessCheck, Template};
+use crate::launch::{
+    HOST_NAMES, HOST_PATH, InstanceLaunch, NO_PATH, PeersHook, PortBinding, ReadinessCheck,
+    Template,
+};
 use crate::plan::config_value;
 use crate::plan::facts::{self, LaunchFacts, Venv};
 use crate::plan::names::Names;
@@ -166,7 +170,9 @@ impl<'a> LaunchBuilder<'a> {
         for (ix, found) in inputs.spec.indices().zip(&agents) {
             let id = &inputs.spec.agent(ix).id;
             let mut look = |field: &str, pattern: &Pattern| {
-                for name in pattern.names().filter(|n| names.value(ix, n) == Value::Unknown) {
+                let filled_there = |n: &str| field != "readiness" && HOST_NAMES.contains(&n);
+                let unknown = |n: &&str| names.value(ix, n) == Value::Unknown && !filled_there(n);
+                for name in pattern.names().filter(unknown) {
                     warnings.push(LaunchWarning {
                         agent: id.to_string(),
                         field: field.to_owned(),
@@ -216,14 +222,15 @@ impl<'a> LaunchBuilder<'a> {
         for rank in ranks {
             let ix = plan.instance(*rank).agent;
             let (template, varying) = shared.entry(ix).or_insert_with(|| {
-                let (mut template, varying) = self.template(host, ix, &stripped, site(ix));
+                let (mut template, varying) =
+                    self.template(host, ix, (&stripped, host_env), site(ix));
                 template.host_env = host_env;
                 launch.templates.push(template);
                 (narrow(launch.templates.len() - 1), varying)
             });
             if varying.probe {
                 // The probe itself differs per copy: such an agent has a template for each.
-                let (mut own, _) = self.template(host, ix, &stripped, site(ix));
+                let (mut own, _) = self.template(host, ix, (&stripped, host_env), site(ix));
                 own.host_env = host_env;
                 own.readiness.check = self.probe(ix, |name| self.names.instance(ix, *rank, name));
                 launch.templates.push(own);
@@ -242,7 +249,7 @@ impl<'a> LaunchBuilder<'a> {
         &self,
         host: HostIx,
         ix: AgentIx,
-        base: &BTreeMap<String, String>,
+        (base, host_env): (&BTreeMap<String, String>, bool),
         site: Site,
     ) -> (Template, Varying<'_>) {
         let spec = self.inputs.spec;
@@ -276,7 +283,7 @@ impl<'a> LaunchBuilder<'a> {
             }
         }
         if let Some(venv) = &site.venv {
-            venv.enter(&mut env);
+            venv.enter(&mut env, if host_env { HOST_PATH } else { NO_PATH });
         }
         self.names.put_common(ix, host, &mut env);
         for name in ["NO_PROXY", "no_proxy"] {

@@ -152,11 +152,10 @@ impl Venv {
         format!("{}/bin/python", self.prefix.trim_end_matches('/'))
     }
 
-    /// What activating it would do.
-    pub(super) fn enter(&self, env: &mut BTreeMap<String, String>) {
+    /// What activating it would do; `otherwise` is the PATH behind it where `env` has none.
+    pub(super) fn enter(&self, env: &mut BTreeMap<String, String>, otherwise: &str) {
         let bin = format!("{}/bin", self.prefix.trim_end_matches('/'));
-        // What execvp(3) uses where PATH is not set.
-        let path = env.get("PATH").map_or("/usr/local/bin:/usr/bin:/bin", String::as_str);
+        let path = env.get("PATH").map_or(otherwise, String::as_str);
         env.insert("PATH".to_owned(), format!("{bin}:{path}"));
         let (set, other) = match self.kind {
             VenvKind::Venv => ("VIRTUAL_ENV", "CONDA_PREFIX"),
@@ -233,6 +232,7 @@ pub fn choose_python(facts: &PythonFacts<'_>) -> PythonChoice {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::launch::{HOST_PATH, NO_PATH};
 
     #[test]
     fn pythons_are_chosen_in_the_order_of_the_contract() {
@@ -263,9 +263,12 @@ mod tests {
             [("PATH", "/bin"), ("CONDA_PREFIX", "/c"), ("PYTHONHOME", "/p")]
                 .map(|(k, v)| (k.to_owned(), v.to_owned())),
         );
-        Venv { prefix: "/v".to_owned(), kind: VenvKind::Venv }.enter(&mut env);
+        Venv { prefix: "/v".to_owned(), kind: VenvKind::Venv }.enter(&mut env, NO_PATH);
         let shown: Vec<String> = env.iter().map(|(k, v)| format!("{k}={v}")).collect();
         assert_eq!(shown, ["PATH=/v/bin:/bin", "VIRTUAL_ENV=/v"]);
+        let mut elsewhere = BTreeMap::new();
+        Venv { prefix: "/v".to_owned(), kind: VenvKind::Venv }.enter(&mut elsewhere, HOST_PATH);
+        assert_eq!(elsewhere["PATH"], "/v/bin:$(PATH)", "that host fills in its own");
     }
 
     #[test]

@@ -4,6 +4,7 @@
 
 use std::collections::HashMap;
 
+use crate::launch::HOST_NAMES;
 use crate::plan::names::is_ours;
 use crate::plan::reserved::{config_variable, id_variable, port_variable};
 use crate::plan::subst::Pattern;
@@ -49,6 +50,9 @@ impl<'a> KnownNames<'a> {
         if is_ours(name) {
             let of_port = matches!(name, "PORT" | "AGENT_PORT" | "A2A_PORT" | "A2A_PUBLIC_URL");
             return !of_port || agent.has_port();
+        }
+        if HOST_NAMES.contains(&name) {
+            return true;
         }
         let config = agent.config.iter().any(|(k, v)| !v.is_null() && config_variable(k) == name);
         let port = agent.ports.iter().any(|(port, _)| port_variable(port) == name);

@@ -2,6 +2,8 @@
 //!
 //! `$$(NAME)` writes `$(NAME)`. What is no name, and a name that nobody knows, stays as written.
 
+use crate::launch::HOST_NAMES;
+
 /// A text with its `$(NAME)`s found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Pattern {
@@ -34,7 +36,9 @@ impl Pattern {
             plain.push_str(&rest[..at]);
             rest = &rest[at..];
             if let Some(name) = name_at(rest, "$$(") {
-                plain.push_str(&rest[1..name.len() + 4]);
+                // The host reads those once more.
+                let from = if HOST_NAMES.contains(&name) { 0 } else { 1 };
+                plain.push_str(&rest[from..name.len() + 4]);
                 rest = &rest[name.len() + 4..];
             } else if let Some(name) = name_at(rest, "$(") {
                 if !plain.is_empty() {
@@ -111,6 +115,10 @@ mod tests {
         assert_eq!(fill("$(PORT)$(PORT)"), "90019001");
         assert_eq!(fill("$$(PORT)"), "$(PORT)");
         assert_eq!(fill("$$$(PORT)"), "$$(PORT)");
+        assert_eq!(
+            fill("$$(A2ARUN_RUN_DIR)$(A2ARUN_RUN_DIR)"),
+            "$$(A2ARUN_RUN_DIR)$(A2ARUN_RUN_DIR)"
+        );
         assert_eq!(fill("$(NOPE) $5 $ $() $(a b) $(PORT"), "$(NOPE) $5 $ $() $(a b) $(PORT");
         assert_eq!(fill("echo $(date +%s)"), "echo $(date +%s)");
         assert_eq!(fill(""), "");

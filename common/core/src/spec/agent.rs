@@ -264,12 +264,26 @@ fn is_module(text: &str) -> bool {
     })
 }
 
+/// Words that only a shell understands.
+const SHELL_WORDS: [&str; 8] = ["&&", "||", "|", ";", "&", ">", ">>", "<"];
+
 /// A list as it is, or a text split into words.
 pub(super) fn argv(node: &Node, path: &str, f: &mut Findings) -> Option<Vec<String>> {
     let argv: Vec<String> = match &node.value {
         Value::List(_) => texts(node, path, f)?.into_iter().map(|(text, _)| text).collect(),
         Value::Text(text) => match words::split(text) {
-            Ok(words) => words,
+            Ok(words) => {
+                if let Some(word) = words.iter().find(|word| SHELL_WORDS.contains(&word.as_str())) {
+                    let message =
+                        format!("`{word}` in `{path}` is given to the program: there is no shell");
+                    f.push(
+                        Finding::warning(Code::Value, node.span, message)
+                            .about(None, path)
+                            .help("`[sh, -c, \"...\"]` runs one"),
+                    );
+                }
+                words
+            }
             Err(error) => {
                 let message = format!("cannot split `{path}` into words: {error}");
                 f.push(

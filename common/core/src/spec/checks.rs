@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::launch::Protocol;
 use crate::source::{Code, Finding};
 use crate::spec::model::{AgentIx, AgentSpec, JobSpec, PortSpec, Replicas, Target, Topology};
 use crate::spec::policy::PlaceHost;
@@ -15,6 +16,7 @@ const NAMED: usize = 8;
 /// Who is left out of a topology that is good by itself.
 pub(super) fn sets(spec: &JobSpec, wiring: &Wiring, f: &mut Findings) {
     in_no_set(spec, f);
+    unreachable(spec, wiring, f);
     below_nobody(spec, wiring, f);
 }
 
@@ -36,6 +38,36 @@ fn in_no_set(spec: &JobSpec, f: &mut Findings) {
         f.push(
             Finding::warning(Code::NoSet, agent.span, message)
                 .about(Some(agent.id.as_str()), "topology"),
+        );
+    }
+}
+
+/// Who is called and has no port: its callers are told of nobody. Where nobody has one, agents
+/// find each other some other way.
+fn unreachable(spec: &JobSpec, wiring: &Wiring, f: &mut Findings) {
+    if !spec.agents.iter().any(AgentSpec::has_port) {
+        return;
+    }
+    let mut caller = vec![None; spec.agents.len()];
+    for ix in spec.indices() {
+        for callee in wiring.callees(ix) {
+            caller[callee.get()].get_or_insert(ix);
+        }
+    }
+    let silent = |ix: &AgentIx| {
+        let agent = spec.agent(*ix);
+        !agent.has_port() && agent.external().is_none() && agent.protocol != Protocol::None
+    };
+    let called = spec.indices().filter(silent).filter_map(|ix| Some((ix, caller[ix.get()]?)));
+    for (ix, caller) in called.take(NAMED) {
+        let (agent, caller) = (spec.agent(ix), &spec.agent(caller).id);
+        let message = format!("`{caller}` calls agent `{}`, which has no port", agent.id);
+        f.push(
+            Finding::warning(Code::Missing, agent.span, message)
+                .about(Some(agent.id.as_str()), "config.port")
+                .help(
+                    "`config: {port: auto}` gives it one; `protocol: none` says that it needs none",
+                ),
         );
     }
 }

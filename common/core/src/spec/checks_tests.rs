@@ -143,3 +143,43 @@ error[value]: a stage of `topology.stages` is empty
         assert_eq!(first.map(|w| w.message.as_str()), Some(message.as_str()), "{topology}");
     }
 }
+
+#[test]
+fn who_is_called_without_a_port_is_named() {
+    insta::assert_snapshot!(findings(r#"
+agents:
+  - {id: hub, command: [x], config: {port: auto}}
+  - {id: spoke, command: [x]}
+  - {id: quiet, command: [x], protocol: none}
+topology: {type: hub-spoke, hub: hub, spokes: [spoke, quiet]}
+"#), @r#"
+warning[missing]: `hub` calls agent `spoke`, which has no port
+ --> job.yaml:4:10
+  |
+4 |   - {id: spoke, command: [x]}
+  |          ^^^^^
+  |
+  = help: `config: {port: auto}` gives it one; `protocol: none` says that it needs none
+"#);
+}
+
+#[test]
+fn mistakes_of_indentation_have_a_help() {
+    let last = |text: &str| findings(text).lines().last().unwrap_or_default().trim().to_owned();
+    insta::assert_snapshot!(last("agents:\n\t- id: a\n"), @"= help: indent with spaces");
+    insta::assert_snapshot!(last("agents:\n  - id: a\n    command: [x]\n   workdir: y\n"), @"= help: is it indented as the lines it belongs to?");
+}
+
+#[test]
+fn words_of_a_shell_are_said_to_be_words() {
+    insta::assert_snapshot!(findings("agents: [{id: a, command: cd x && python3 a.py}]"), @r#"
+warning[value]: `&&` in `command` is given to the program: there is no shell
+ --> job.yaml:1:27
+  |
+1 | agents: [{id: a, command: cd x && python3 a.py}]
+  |                           ^^^^^^^^^^^^^^^^^^^^
+  |
+  = help: `[sh, -c, "..."]` runs one
+"#);
+    assert_eq!(findings("agents: [{id: a, command: [sh, -c, 'cd x && python3 a.py']}]"), "");
+}

@@ -25,7 +25,7 @@ fn sample(section: &str, key: &str) -> &'static str {
 fn job(section: &str, key: &str) -> Option<String> {
     let item = format!("{key}: {}", sample(section, key));
     let base = "id: a, command: [x], config: {port: 1}";
-    let other = "{id: b, command: [x]}";
+    let other = "{id: b, command: [x], protocol: none}";
     let text = match section {
         "" => format!("agents: [{{{base}}}]\n{item}\n"),
         "agents[]" => format!("agents: [{{{base}, {item}}}]\n"),

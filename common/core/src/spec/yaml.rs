@@ -117,8 +117,23 @@ fn finding(error: &serde_yaml::Error, text: &str) -> Finding {
         }
         _ => match first_line(&error.to_string()) {
             message if message.contains("recursion limit") => too_much("is nested too deeply"),
-            message => Finding::error(Code::Syntax, place, message),
+            message => {
+                let help = syntax_help(&message);
+                let finding = Finding::error(Code::Syntax, place, message);
+                help.map_or(finding.clone(), |help| finding.help(help))
+            }
         },
+    }
+}
+
+/// What is most often the cause.
+fn syntax_help(message: &str) -> Option<&'static str> {
+    if message.contains("tabs") {
+        Some("indent with spaces")
+    } else if message.contains("block collection") || message.contains("block mapping") {
+        Some("is it indented as the lines it belongs to?")
+    } else {
+        None
     }
 }
 
