@@ -95,7 +95,10 @@ pub(super) async fn why(args: &WhyArgs, context: &Context) -> anyhow::Result<u8>
 fn is_well(instance: &InstanceStatusJson) -> bool {
     match instance.state {
         InstanceState::Ready => instance.net != Some(false),
-        InstanceState::Exited => instance.exit.as_ref().is_some_and(|e| e.reason == "completed"),
+        InstanceState::Exited => {
+            let orderly = |reason: &str| matches!(reason, "completed" | "stopped");
+            instance.exit.as_ref().is_some_and(|exit| orderly(&exit.reason))
+        }
         InstanceState::Pending
         | InstanceState::Assigned
         | InstanceState::Starting

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use a2arun_core::exit_code::LauncherCode;
 use a2arun_core::ids::Rank;
-use a2arun_core::launch::{Readiness, ReadinessCheck};
+use a2arun_core::launch::ReadinessCheck;
 use a2arun_core::machine::job::{Event, OnFailure, Phase};
 use a2arun_core::plan::{HostIx, Plan};
 use a2arun_core::spec::AgentIx;
@@ -19,10 +19,6 @@ use crate::session::{Command, ReachTarget};
 
 /// How long somebody who does not answer is tried: a listener may be a moment late.
 const LIMIT: Duration = Duration::from_secs(5);
-/// The same for edges that held before.
-const AGAIN_LIMIT: Duration = Duration::from_secs(1);
-/// Edges are looked at again no sooner than this.
-const AGAIN_MIN: Duration = Duration::from_secs(1);
 /// How many broken edges are named.
 const NAMED_MAX: usize = 8;
 
@@ -32,14 +28,14 @@ pub(super) struct Edges {
     /// Hosts that have not answered, with those whom they try.
     waiting: BTreeMap<HostIx, Vec<u32>>,
     /// Callees that were not reached, from which host, and why.
-    broken: BTreeMap<(HostIx, u32), String>,
+    pub(super) broken: BTreeMap<(HostIx, u32), String>,
     /// Callees that were tried.
-    tried: BTreeSet<u32>,
+    pub(super) tried: BTreeSet<u32>,
     done: bool,
     /// When they are looked at again.
-    again_at: Option<Instant>,
+    pub(super) again_at: Option<Instant>,
     /// What a host was asked again and has not answered.
-    asked: BTreeMap<HostIx, BTreeSet<u32>>,
+    pub(super) asked: BTreeMap<HostIx, BTreeSet<u32>>,
 }
 
 impl Edges {
@@ -76,27 +72,32 @@ impl Head {
         }
     }
 
-    /// Whom the instances of a host call: each callee once.
-    fn reach_targets(&self, host: HostIx) -> Vec<ReachTarget> {
+    /// Whom the instances of a host call, by agent.
+    fn callees_of(&self, host: HostIx) -> BTreeSet<AgentIx> {
+        let plan = &self.job.plan;
+        let live = self.instances.on_host(host).iter().filter(|r| self.instances.is_live(**r));
+        let callers: BTreeSet<AgentIx> = live.map(|rank| plan.instance(*rank).agent).collect();
+        callers.iter().flat_map(|agent| plan.wiring.callees(*agent)).copied().collect()
+    }
+
+    /// Those outside of the job.
+    pub(super) fn outside_targets(&self, host: HostIx) -> Vec<ReachTarget> {
+        let plan = &self.job.plan;
+        let callees = self.callees_of(host).into_iter();
+        let target = |agent: AgentIx| {
+            let (host, port) = authority(plan.agent(agent).external.as_ref()?)?;
+            Some(ReachTarget { key: external_key(plan, agent), host, port })
+        };
+        callees.filter_map(target).collect()
+    }
+
+    /// Those of the job that are ready: each copy once.
+    pub(super) fn reach_targets(&self, host: HostIx) -> Vec<ReachTarget> {
         let (plan, Some(resolved)) = (&self.job.plan, &self.resolved) else { return Vec::new() };
-        let callers: BTreeSet<AgentIx> = self
-            .instances
-            .on_host(host)
-            .iter()
-            .filter(|rank| self.instances.is_live(**rank))
-            .map(|rank| plan.instance(*rank).agent)
-            .collect();
-        let callees: BTreeSet<AgentIx> =
-            callers.iter().flat_map(|agent| plan.wiring.callees(*agent)).copied().collect();
+        let callees = self.callees_of(host);
         let mut targets = Vec::new();
         for agent in callees {
             let planned = plan.agent(agent);
-            if let Some(url) = &planned.external {
-                if let Some((host, port)) = authority(url) {
-                    targets.push(ReachTarget { key: external_key(plan, agent), host, port });
-                }
-                continue;
-            }
             for rank in planned.ranks() {
                 let ready = self
                     .instances
@@ -177,82 +178,10 @@ impl Head {
             }
             // Before whatever is queued: the end of the last task must find a job that is up.
             Some(_) | None => {
-                self.look_again_later();
+                self.look_again_first();
                 self.queue_first(Event::EdgesProven);
                 let terminal = self.instances.tally().terminal();
                 self.queue(terminal);
-            }
-        }
-    }
-
-    fn look_again_later(&mut self) {
-        if self.edges.tried.is_empty() {
-            return;
-        }
-        let plan = &self.job.plan;
-        let called = self.called.iter().filter(|a| plan.agent(**a).external.is_none());
-        let periods =
-            called.map(|a| self.job.spec.agent(*a).readiness_of(&self.job.spec.deployment).period);
-        let period = periods.min().unwrap_or(Readiness::default_period());
-        // A mesh of a thousand is no reason to do nothing else.
-        let count: usize = plan.host_indices().map(|h| self.reach_targets(h).len()).sum();
-        let floor = AGAIN_MIN.max(Duration::from_millis(10 * u64::try_from(count).unwrap_or(0)));
-        self.edges.again_at = Some(Instant::now() + period.max(floor));
-    }
-
-    /// While the job runs every edge is looked at again: a network may break between two hosts
-    /// that we both hear.
-    pub(super) fn look_again(&mut self) {
-        if self.edges.again_at.is_none_or(|at| Instant::now() < at) {
-            return;
-        }
-        self.edges.again_at = None;
-        if !matches!(self.state.phase, Phase::Running | Phase::Degraded) {
-            return;
-        }
-        for host in self.job.plan.clone().host_indices() {
-            let targets = self.reach_targets(host);
-            if targets.is_empty() || self.edges.asked.contains_key(&host) {
-                continue;
-            }
-            let keys = targets.iter().map(|t| t.key).collect();
-            let command = Command::Reach { targets, limit: AGAIN_LIMIT };
-            if self.hosts.get(host).is_some_and(|entry| entry.connected && entry.send(command)) {
-                self.edges.asked.insert(host, keys);
-            }
-        }
-        self.look_again_later();
-    }
-
-    fn reached_again(&mut self, host: HostIx, failures: Vec<(u32, String)>) {
-        let Some(asked) = self.edges.asked.remove(&host) else { return };
-        let failures: BTreeMap<u32, String> = failures.into_iter().collect();
-        let plan = self.job.plan.clone();
-        let from = plan.host(host).name().as_str();
-        for key in asked {
-            // One that ended meanwhile is told of as such.
-            let ready = plan.get(Rank(key)).is_none_or(|i| {
-                let shown = self.instances.get(i.rank).map(|i| i.mirror.shown());
-                shown == Some(InstanceState::Ready)
-            });
-            let before = self.edges.broken.contains_key(&(host, key));
-            match failures.get(&key) {
-                Some(why) if !before && ready => {
-                    let (text, _) = self.edge_line(host, key, why);
-                    let entry = Entry::instance("edge-broken", &plan, Rank(key));
-                    self.io.journal.write(entry.with("from", from).text(&text));
-                    self.show.warning(&text);
-                    self.edges.broken.insert((host, key), why.clone());
-                }
-                None if before => {
-                    let (text, _) = self.edge_line(host, key, "reached again");
-                    let text = text.replace('✗', "✓");
-                    let entry = Entry::instance("edge-again", &plan, Rank(key));
-                    self.io.journal.write(entry.with("from", from).text(&text));
-                    self.show.warning(&text);
-                    self.edges.broken.remove(&(host, key));
-                }
-                Some(_) | None => {}
             }
         }
     }
@@ -274,7 +203,7 @@ impl Head {
     }
 
     /// `controller[0]@n1 ✗ weather[0]@n2:9001: refused`, and what would help.
-    fn edge_line(&self, host: HostIx, key: u32, why: &str) -> (String, Option<String>) {
+    pub(super) fn edge_line(&self, host: HostIx, key: u32, why: &str) -> (String, Option<String>) {
         let plan = &self.job.plan;
         let here = plan.host(host).name();
         let callee = plan.get(Rank(key)).map(|i| i.agent).or_else(|| external(plan, key));

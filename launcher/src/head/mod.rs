@@ -7,6 +7,7 @@ mod asking;
 mod batches;
 mod cards;
 mod edges;
+mod edges_again;
 mod effects;
 mod finish;
 mod hosts;

@@ -114,7 +114,7 @@ impl Head {
         }
     }
 
-    /// Tells the changes whose time has come; `Hurry`: those of whoever starts now.
+    /// Tells the changes whose time has come; [`When::Now`]: all of them, for who starts now.
     pub(super) fn tell_peers(&mut self, when: When) {
         let due = match when {
             When::Due => self.peers.due.is_some_and(|at| Instant::now() >= at),
