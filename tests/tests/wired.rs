@@ -514,6 +514,34 @@ agents:
 }
 
 #[test]
+fn why_says_that_the_head_is_gone() -> Result<()> {
+    let bed = Bed::new("headless")?;
+    bed.allow_log("no head: stopping the run");
+    let job = bed.job(
+        "headless",
+        "agents: [{id: w, command: ['{agent}', serve], config: {port: auto}}]\n",
+    )?;
+    let mut head = bed.a2arun([&job]).spawn()?;
+    head.until_stderr("headless is ready", READY)?;
+    head.signal(Signal::SIGKILL);
+    head.wait(END)?;
+    let gone = |what: &str| {
+        let why = bed.a2arun(["why", "headless"]).run()?;
+        ensure!(why.stdout.contains("is gone without a word"), "{what}: {}", why.describe());
+        Ok(why)
+    };
+    gone("at once")?;
+    wait_for("its agent is taken down", SOON, || match procs::agents(bed.folder()).len() {
+        0 => Poll::Ready(()),
+        left => Poll::NotYet(left.to_string()),
+    })?;
+    let why = gone("later")?;
+    ensure!(!why.stdout.contains("nobody is unwell"), "{}", why.describe());
+    bed.nothing_runs()?;
+    bed.finish()
+}
+
+#[test]
 fn what_waits_for_a_failed_preparation_is_never_started() -> Result<()> {
     let bed = Bed::new("needed")?;
     let job = bed.job(

@@ -17,7 +17,7 @@ use crate::cli::{OutputFormat, WhyArgs};
 use crate::cmd::status::{Answers, current, entry, meant};
 use crate::cmd::{Context, secrets};
 use crate::output::{duration, print_json, print_line, say};
-use crate::registry::{Entry, Events};
+use crate::registry::{Entry, Events, Life};
 use crate::session::{Chunk, ChunkSink, LogRequest, StreamKind, read_logs};
 
 /// How much of its last words is shown.
@@ -75,7 +75,16 @@ pub(super) async fn why(args: &WhyArgs, context: &Context) -> anyhow::Result<u8>
             }
         }
         OutputFormat::Quiet => {}
-        OutputFormat::Human => human(&whys, told.len() - shown, &status)?,
+        OutputFormat::Human => {
+            if let Life::HeadGone = entry.life {
+                let pid = entry.run.pid;
+                print_line(&format!(
+                    "{}: its head (pid {pid}) is gone without a word",
+                    status.run
+                ))?;
+            }
+            human(&whys, told.len() - shown, &status)?;
+        }
     }
     Ok(match answers {
         Answers::All => LauncherCode::Ok.code(),
@@ -229,6 +238,10 @@ impl ChunkSink for Tails {
 }
 
 fn human(whys: &[WhyJson<'_>], more: usize, status: &StatusJson) -> anyhow::Result<()> {
+    if status.instances.is_empty() {
+        print_line(&format!("{} is {}: no host knows of it", status.run, status.state.as_str()))?;
+        return Ok(());
+    }
     if whys.is_empty() {
         print_line(&format!("{} is {}: nobody is unwell", status.run, status.state.as_str()))?;
         return Ok(());
