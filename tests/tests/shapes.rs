@@ -164,6 +164,8 @@ fn events_are_those_of_the_page() -> Result<()> {
     let job = bed.job("kinds", JOB)?;
     let mut head = bed.a2arun(["--continue".as_ref(), job.as_path()]).spawn()?;
     head.until_stderr("kinds is ready", READY)?;
+    // Nobody waits for a peer outside: what is wrong with it comes behind.
+    head.until_stderr("✗ far", READY)?;
     head.signal(Signal::SIGINT);
     head.wait(END)?.expect_code(130)?;
     let events = bed.a2arun(["events", "kinds", "--output", "json"]).run()?;
