@@ -7,6 +7,7 @@ pub mod bed;
 pub mod http;
 pub mod leftovers;
 pub mod lines;
+pub mod looks;
 pub mod pages;
 pub mod procs;
 pub mod real_agents;

@@ -169,6 +169,18 @@ fn from_clap(error: &clap::Error, argv: &[OsString]) -> Refusal {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
             Refusal { text: text.trim_end().to_owned(), code: 0 }
         }
+        ErrorKind::MissingRequiredArgument => {
+            let names = error.get(ContextKind::InvalidArg).map(ToString::to_string);
+            let plain = |text: String| text.replace(['<', '>'], "").replace("...", "");
+            let usage = error.get(ContextKind::Usage).map(ToString::to_string);
+            let usage = usage.as_deref().and_then(|usage| usage.strip_prefix("Usage: "));
+            Refusal::usage(format!(
+                "missing: {}\nhint: {}\nhint: {} --help lists the options",
+                plain(names.unwrap_or_default()),
+                plain(usage.unwrap_or_default().trim().to_owned()),
+                verb_of(argv)
+            ))
+        }
         _ => Refusal::usage(ours(&text, argv)),
     }
 }

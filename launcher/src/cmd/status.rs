@@ -103,7 +103,8 @@ pub(super) fn entry(name: &str, context: &Context) -> anyhow::Result<Entry> {
         }
         Found::Several(runs) => {
             let message = format!("`{name}` fits several runs: {}", runs.join(", "));
-            Err(Failure::new(LauncherCode::Usage, message).into())
+            let failure = Failure::new(LauncherCode::Usage, message);
+            Err(failure.hint("a2arun list says since when each runs").into())
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use a2arun_core::card::{Card, View, WebUrl, check};
+use a2arun_core::card::{Card, CardPath, View, WebUrl, check};
 use a2arun_core::ids::Rank;
 use a2arun_core::seen::Seen;
 use a2arun_core::spec::AgentIx;
@@ -14,6 +14,8 @@ use crate::registry::JournalEntry as Entry;
 #[derive(Debug, Default)]
 pub(super) struct Cards {
     said: BTreeSet<AgentIx>,
+    /// What would help is said once.
+    hinted: BTreeSet<&'static str>,
 }
 
 impl Head {
@@ -32,19 +34,24 @@ impl Head {
             let others = if copies > 1 { " (its copies alike)" } else { "" };
             let host = plan.host(plan.instance(rank).host).name();
             self.show.warning(&format!("{}@{host}: {first}{others}", plan.name(rank)));
-            self.show.hint(hint);
+            if self.cards.hinted.insert(hint) {
+                self.show.hint(hint);
+            }
         }
     }
 
     fn card_warnings(&self, rank: Rank, seen: &Seen) -> Vec<(String, &'static str)> {
         let Some(resolved) = &self.resolved else { return Vec::new() };
-        let Some(text) = seen.card.as_ref().and_then(|card| card.text.as_ref()) else {
+        let Some((path, text)) =
+            seen.card.as_ref().and_then(|card| Some((&card.path, card.text.as_ref()?)))
+        else {
             return Vec::new();
         };
+        let path = CardPath::ALL.into_iter().find(|known| known.as_str() == path);
         let Some(url) = resolved.url(rank).and_then(|url| url.parse::<WebUrl>().ok()) else {
             return Vec::new();
         };
-        let card = match Card::parse(text.as_bytes()) {
+        let card = match Card::parse_at(path.unwrap_or(CardPath::AgentCard), text.as_bytes()) {
             Ok(card) => card,
             Err(error) => {
                 let hint = "`a2arun card` shows it as it came";
