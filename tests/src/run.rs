@@ -3,13 +3,13 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
-use std::os::unix::process::ExitStatusExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::{SigHandler, Signal, kill, signal};
 use nix::unistd::Pid;
 use serde_json::Value;
 
@@ -87,11 +87,27 @@ impl Run {
         let (out, err) = (self.base.with_extension("out"), self.base.with_extension("err"));
         let args: Vec<OsString> = self.command.get_args().map(OsStr::to_owned).collect();
         self.command.stderr(File::create(&err)?);
+        default_signals(&mut self.command);
         let child =
             self.command.spawn().with_context(|| format!("{:?}", self.command.get_program()))?;
         let text = args.iter().map(|a| a.to_string_lossy()).collect::<Vec<_>>().join(" ");
         Ok(Head { child, out, err, args: text, started: Instant::now(), ended: None })
     }
+}
+
+/// A test may itself have been started with nohup(1), or in the background of a shell that lets
+/// go of Ctrl-C (POSIX shell, 2.11): what it starts does not inherit that.
+#[expect(unsafe_code, reason = "what is done between fork and exec has no safe form")]
+fn default_signals(command: &mut Command) {
+    let reset = || {
+        for name in [Signal::SIGHUP, Signal::SIGINT, Signal::SIGQUIT] {
+            // SAFETY: SIG_DFL is no handler, so no code of ours runs in signal context.
+            unsafe { signal(name, SigHandler::SigDfl) }?;
+        }
+        Ok(())
+    };
+    // SAFETY: signal(2) is async-signal-safe, and nothing else is called.
+    unsafe { command.pre_exec(reset) };
 }
 
 /// A running `a2arun`.

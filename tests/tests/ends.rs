@@ -82,17 +82,12 @@ agents:
 #[test]
 fn hup_is_term_and_nohup_is_kept() -> Result<()> {
     let bed = Bed::new("hup")?;
-    let (a2arun, agent) = (bed.binary("a2arun"), bed.agent());
-    // The tests themselves may have been started with nohup(1).
-    let mut head = bed
-        .program("env")
-        .args(["--default-signal=HUP", &a2arun, "-np", "1", "--", &agent, "sleep"])
-        .spawn()?;
-    head.until("the agent runs", READY, |_| procs::agents(bed.folder()).len() == 1)?;
+    let head = running(&bed, 1, &["sleep"])?;
     head.signal(Signal::SIGHUP);
     head.wait(END)?.expect_code(143)?;
     bed.nothing_runs()?;
 
+    let (a2arun, agent) = (bed.binary("a2arun"), bed.agent());
     let mut head = bed
         .program("sh")
         .args([
