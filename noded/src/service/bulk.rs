@@ -23,7 +23,7 @@ use crate::ledger::{Ledger, LogFile};
 use crate::logs::{self, Chunk, Start};
 use crate::msg::InstanceKey;
 use crate::os::async_fd::register;
-use crate::supervisor::{Input, Views};
+use crate::supervisor::{Input, Stdin, Views};
 
 /// Blocks that may wait for a slow receiver.
 const BLOCKS_DEPTH: usize = 4;
@@ -186,7 +186,11 @@ impl Bulk for BulkService {
         let question = Input::Stdin(key.clone(), reply);
         self.inbox.send(question).await.map_err(|_| ending())?;
         let pipe = answer.await.map_err(|_| ending())?;
-        let pipe = pipe.ok_or_else(|| Status::failed_precondition("its input is not open"))?;
+        let pipe = match pipe {
+            Stdin::Open(pipe) => pipe,
+            Stdin::Closed => return Err(Status::failed_precondition("its input is not open")),
+            Stdin::NotYet => return Err(Status::unavailable("its step is not there yet")),
+        };
         let pipe = nonblocking(pipe).map_err(|e| Status::internal(e.to_string()))?;
         let inbox = self.inbox.clone();
         // In a task of its own: this future is dropped when the head goes away, and however the

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use super::instance::Instance;
 use super::links::SpawnerLink;
 use super::views::{InstanceView, RunView, Views};
-use super::{EventKind, INBOX_DEPTH, Input, InstanceEvent, Output, RunReport, Settings};
+use super::{EventKind, INBOX_DEPTH, Input, InstanceEvent, Output, RunReport, Settings, Stdin};
 use crate::ledger::Ledger;
 use crate::msg::{InstanceKey, StepCommand};
 use crate::peers::PeerBook;
@@ -315,12 +315,9 @@ impl Supervisor {
                 let _ = reply.send(found);
             }
             Input::Stdin(key, reply) => {
-                let stdin = self
-                    .runs
-                    .get(&key.run)
-                    .and_then(|r| r.instances.get(&key.rank))
-                    .and_then(|i| i.stdin.as_ref())
-                    .and_then(|fd| fd.try_clone().ok());
+                let run = self.runs.get(&key.run);
+                let instance = run.and_then(|r| r.instances.get(&key.rank));
+                let stdin = instance.map_or(Stdin::Closed, Instance::stdin);
                 let _ = reply.send(stdin);
             }
             Input::StdinClosed(key) => self.with_run(&key.run.clone(), |_, run| {

@@ -13,7 +13,7 @@ use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use super::links::StepLink;
-use super::{InstanceReport, Level, Phase};
+use super::{InstanceReport, Level, Phase, Stdin};
 use crate::ledger::SpawnRecord;
 use crate::msg::{InstanceKey, Spawned};
 use crate::os::{pidfd, proc};
@@ -226,6 +226,15 @@ impl Instance {
     /// Whether it is not over.
     pub(super) fn is_live(&self) -> bool {
         self.exit.is_none()
+    }
+
+    /// Where its input is written to.
+    pub(super) fn stdin(&self) -> Stdin {
+        match self.stdin.as_ref().and_then(|fd| fd.try_clone().ok()) {
+            Some(fd) => Stdin::Open(fd),
+            None if self.is_live() && self.link.is_none() => Stdin::NotYet,
+            None => Stdin::Closed,
+        }
     }
 
     /// As others see it.

@@ -202,6 +202,8 @@ pub fn connect_spawner(settings: &Settings) -> io::Result<OwnedFd> {
 /// Starts another spawner beside a running runtime: by exec, because this process has threads.
 pub(super) fn start_spawner(settings: &Settings) -> io::Result<OwnedFd> {
     let listener = seqpacket::listen(&settings.spawner_socket)?;
+    // Before it is there: should we die in between, it sees a noded that came and went, and ends.
+    let socket = seqpacket::connect(&settings.spawner_socket)?;
     let mut child = Command::new(&settings.exe)
         .arg("spawner")
         .stdin(Stdio::from(listener))
@@ -210,7 +212,7 @@ pub(super) fn start_spawner(settings: &Settings) -> io::Result<OwnedFd> {
     tracing::info!(pid = child.id(), "started another spawner");
     // Reaped when it ends; it outlives this noded in all other cases.
     std::thread::Builder::new().name("reap-spawner".into()).spawn(move || child.wait())?;
-    seqpacket::connect(&settings.spawner_socket)
+    Ok(socket)
 }
 
 /// Reads and writes the spawner's connection until it ends.

@@ -100,11 +100,22 @@ pub enum Input {
     /// Stop a run without its head.
     StopRun(RunId, Option<Duration>, oneshot::Sender<Option<usize>>),
     /// Where an instance's standard input is.
-    Stdin(InstanceKey, oneshot::Sender<Option<OwnedFd>>),
+    Stdin(InstanceKey, oneshot::Sender<Stdin>),
     /// An instance's standard input is at its end.
     StdinClosed(InstanceKey),
     /// End this noded; agents go on.
     Shutdown,
+}
+
+/// What is known of an instance's standard input.
+#[derive(Debug)]
+pub enum Stdin {
+    /// Its writing end.
+    Open(OwnedFd),
+    /// It has none, or no more.
+    Closed,
+    /// Its step has not come back to this noded, which therefore does not know.
+    NotYet,
 }
 
 /// One connection of a step; a new one for each.
